@@ -1,0 +1,108 @@
+"""A batch: the examples that one update learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Tree = Any  # a tensor, or a dict or tuple of tensors whose first axis counts the examples
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """Apply a function to every tensor of a tree, whatever its shape.
+
+    >>> map_tensors(lambda t: t + 1, {"a": torch.tensor([1, 2])})
+    {'a': tensor([2, 3])}
+    """
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {key: map_tensors(function, value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(map_tensors(function, value) for value in tree)
+    return tree
+
+
+def examples(tree: Tree) -> int:
+    """Count the examples of a tree of tensors: the length of their first axis."""
+    if isinstance(tree, Tensor):
+        return len(tree)
+    values = tree.values() if isinstance(tree, dict) else tree
+    return examples(next(iter(values)))
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch is the handful of examples that the model sees before its weights move once.
+
+    Parameters
+    ----------
+    inputs: tensor (N, ...), or a dict or tuple of such tensors.
+    targets: tensor (N, ...) of classes or values, or None. Methods may turn classes (N,) into
+        distributions (N, C); losses take both.
+    weights: tensor (N,), or None: how much each example counts in the loss's mean, for instance its
+        number of tokens; None counts every example once.
+
+    >>> batch = Batch(torch.zeros(3, 2), torch.tensor([0, 1, 0]))
+    >>> len(batch), batch.weight()
+    (3, 3.0)
+    >>> [(len(part), share) for part, share in batch.split(2)]
+    [(2, 0.66), (1, 0.33)]
+    """
+
+    inputs: Tree
+    targets: Tree = None
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return examples(self.inputs)
+
+    def weight(self) -> float:
+        """Say what the loss of this batch is a mean over: its examples, or their summed weights."""
+        return float(len(self)) if self.weights is None else float(self.weights.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """Move every tensor of the batch to a device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return Batch(map_tensors(move, self.inputs), map_tensors(move, self.targets), map_tensors(move, self.weights))
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Take some of the examples, from start up to stop."""
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor[start:stop]
+
+        return Batch(map_tensors(cut, self.inputs), map_tensors(cut, self.targets), map_tensors(cut, self.weights))
+
+    def split(self, parts: int) -> list[tuple[Batch, float]]:
+        """Cut the batch into micro-batches, each with its share of the loss; the last may be ragged.
+
+        The shares sum to one, so that shares times losses add up to the loss of the whole batch.
+        """
+        if parts == 1:
+            return [(self, 1.0)]
+        count = len(self)
+        size = -(-count // parts)
+        pieces = [self.rows(start, min(start + size, count)) for start in range(0, count, size)]
+        total = self.weight()
+        return [(piece, piece.weight() / total) for piece in pieces]
+
+    def with_targets(self, targets: Tree) -> Batch:
+        """Return the same examples with other targets."""
+        return replace(self, targets=targets)
+
+
+def as_batch(item: Any) -> Batch:
+    """Take a batch as anyone's own loader hands it over: a Batch, a pair (inputs, targets), or inputs alone."""
+    if isinstance(item, Batch):
+        return item
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return Batch(item[0], item[1])
+    return Batch(item)

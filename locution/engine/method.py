@@ -1,0 +1,147 @@
+"""The contract of a method: how something changes training, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from locution.engine.batch import Batch
+from locution.engine.random import generator
+from locution.errors import UserError
+
+Closure = Callable[[], Tensor]
+
+
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer: torch's own, or a wrapper around one."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self, closure: Closure) -> Any: ...
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known before the first step: the seed, and how long training will last.
+
+    `steps` is None where nobody can know it (a stream without a stated number of steps).
+    """
+
+    seed: int = 0
+    steps: int | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """The step that is being taken: its number, its epoch, and on each pass the batch and the output."""
+
+    number: int
+    epoch: int
+    plan: Plan
+    model: nn.Module
+    batch: Batch = field(default_factory=lambda: Batch(torch.empty(0)))
+    output: Any = None
+
+    def generator(self, stream: str) -> torch.Generator:
+        """Hand out the random stream of this step that bears a method's name: the same on every call."""
+        return generator(self.plan.seed, stream, self.epoch, self.number)
+
+
+class Method:
+    """A method changes training at one or more seams of the loop; every seam it leaves alone costs nothing.
+
+    A method is a dataclass whose fields are its settings, checked where it is made. `name` is what a user types
+    after the plus sign. `after` names the methods that must come before this one at every seam; ties go by
+    name, so the order in which methods are listed changes nothing. `excludes` maps the name of a method that
+    cannot be combined with this one to what to do instead.
+    """
+
+    name: ClassVar[str] = ""
+    after: ClassVar[tuple[str, ...]] = ()
+    excludes: ClassVar[dict[str, str]] = {}
+
+    def model(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Once, before the optimizer is made: change the model."""
+        return model
+
+    def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
+        """Once: wrap the optimizer of a turn."""
+        return optimizer
+
+    def batch(self, batch: Batch, step: Step) -> Batch:
+        """Each step, before the first pass: change the examples or their targets."""
+        return batch
+
+    def loss(self, loss: Tensor, step: Step) -> Tensor:
+        """Each pass: add to the loss, reading `step.model`, `step.batch` and `step.output`."""
+        return loss
+
+    def gradient(self, parameters: Sequence[nn.Parameter], step: Step) -> None:
+        """Each pass, after the backward pass: correct the gradients in place."""
+
+    def update(self, model: nn.Module, step: Step) -> None:
+        """Each step, after the update: follow the weights."""
+
+    def finish(self, model: nn.Module, objective: Any, batches: Iterable[Batch]) -> None:
+        """At the end of a task: look back at the data once."""
+
+    def trained(self, model: nn.Module) -> nn.Module:
+        """What leaves training: the model that is evaluated and kept."""
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold for this method to go on: tensors, numbers, text, and dicts and lists of them."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave; called after the `model` and `optimizer` seams."""
+
+
+def ordered(methods: Iterable[Method]) -> list[Method]:
+    """Put methods into the one order in which they act, whatever the order they were listed in.
+
+    A method comes behind all that its `after` names; ties go by name. Raises UserError for a pair that excludes
+    each other, and for a method listed twice.
+    """
+    listed = sorted(methods, key=lambda method: method.name)
+    names = [method.name for method in listed]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"method '{name}' is listed twice; allowed: once.")
+    for method in listed:
+        for other, mend in method.excludes.items():
+            if other in names:
+                raise UserError(f"'{method.name}' and '{other}' cannot be combined; {mend}.")
+    return list(_topological(listed, set(names)))
+
+
+def _topological(listed: list[Method], present: set[str]) -> Iterator[Method]:
+    placed: set[str] = set()
+    waiting = list(listed)
+    while waiting:
+        ready = next((m for m in waiting if set(m.after) & present <= placed), None)
+        if ready is None:
+            raise UserError(f"methods {', '.join(m.name for m in waiting)} each ask to come after one another.")
+        waiting.remove(ready)
+        placed.add(ready.name)
+        yield ready
+
+
+SEAMS = ("model", "optimizer", "batch", "loss", "gradient", "update", "finish", "trained")
+
+
+def seams(method: Method) -> tuple[str, ...]:
+    """Name the seams that a method fills.
+
+    >>> class Nothing(Method): name = "nothing"
+    >>> seams(Nothing())
+    ()
+    """
+    return tuple(seam for seam in SEAMS if getattr(type(method), seam) is not getattr(Method, seam))
