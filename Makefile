@@ -1,0 +1,36 @@
+# Two commands: `make run` trains and tests the speech recogniser, `make test` proves the parts.
+# Each builds .venv when it is missing; a second call starts at once.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := torch==2.13.0
+WORKERS ?= 2
+
+.PHONY: run test check bench faults pages clean
+
+run: $(STAMP)
+	$(BIN)/locution train speech $(ARGS)
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
+
+# what takes longer than a test may: hundreds of kills, power cuts, damaged files
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# torch comes first and pinned: otherwise pip may fetch gigabytes of CUDA
+$(STAMP): pyproject.toml
+	command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or say PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[speech,dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .venv-peers build dist

@@ -1,0 +1,147 @@
+"""What a user types becomes a resolved recipe: the only file that imports Hydra.
+
+`+sam` switches a method on, `+sam.rho=0.1` sets one of its fields, `-sam` switches it off, and `key=value` is Hydra's
+own grammar. Nothing in a recipe can name an import path: `_target_` is refused, names are looked up among the parts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from locution.errors import UserError, unknown
+
+RECIPES = Path(__file__).with_name("recipes")
+METHOD = re.compile(r"^\+([A-Za-z][\w-]*)(?:\.([\w.]+)=(.*))?$", re.DOTALL)
+
+
+def recipes() -> list[str]:
+    """List the recipes that come with the library, by the names `train` takes.
+
+    >>> "digits" in recipes()
+    True
+    """
+    return sorted(path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml"))
+
+
+def locate(recipe: str) -> Path:
+    """Find a recipe: one of the library's by name, or a YAML file of one's own by path."""
+    own = Path(recipe)
+    if own.suffix in (".yaml", ".yml"):
+        if not own.is_file():
+            raise UserError(f"there is no recipe file {recipe}; allowed: a YAML file, or one of {', '.join(recipes())}.")
+        return own.resolve()
+    if recipe not in recipes():
+        raise unknown("recipe", recipe, recipes())
+    return RECIPES / f"{recipe}.yaml"
+
+
+def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Turn what a user types into Hydra's grammar, and name the methods that are switched off.
+
+    >>> translate(["+sam", "+mixup.alpha=0.4", "-clipping", "optimizer.lr=0.1"])
+    (['++methods.sam={}', '++methods.mixup.alpha=0.4', '++optimizer.lr=0.1'], ['clipping'])
+    """
+    switched: dict[str, str] = {}
+    settings, off = [], []
+    for word in overrides:
+        method = METHOD.match(word)
+        if method:
+            name, field, value = method.groups()
+            name = name.replace("-", "_")
+            if field is None:
+                switched.setdefault(name, f"++methods.{name}={{}}")
+            else:
+                settings.append(f"++methods.{name}.{field}={value}")
+        elif re.fullmatch(r"-[A-Za-z]\w*", word):
+            off.append(word[1:])
+        elif "=" in word and not word.startswith(("+", "~", "-")):
+            settings.append(f"++{word}")
+        else:
+            raise UserError(f"'{word}' is no override; allowed: key=value, +method, +method.setting=value, -method.")
+    fields = [s for s in settings if s.startswith("++methods.")]
+    rest = [s for s in settings if not s.startswith("++methods.")]
+    return [*switched.values(), *fields, *rest], off
+
+
+def compose(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Compose a recipe and its overrides into plain settings, with Hydra's compose API.
+
+    Errors: UserError for an unknown recipe, for YAML that is none, for an override that Hydra cannot read, and for
+    any `_target_`.
+
+    >>> compose("line", ["steps=3"])["steps"]
+    3
+    """
+    path = locate(recipe)
+    words, off = translate(overrides)
+    settings = _compose(path, words)
+    settings.pop("hydra", None)
+    methods = settings.get("methods") or {}
+    for name in off:
+        if name not in methods:
+            raise unknown("method that this recipe has switched on", name, methods)
+        del methods[name]
+    refuse_targets(settings)
+    return settings
+
+
+def _compose(path: Path, words: list[str]) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    root = RECIPES if RECIPES in path.parents else path.parent
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(root), version_base="1.3"):
+            name = path.relative_to(root).with_suffix("").as_posix()
+            composed = hydra_compose(name, overrides=words)
+            settings = OmegaConf.to_container(composed, resolve=True)
+    except Exception as error:  # Hydra and OmegaConf raise many kinds, and hide the useful text in __cause__
+        raise UserError(f"{path.name}: {one_line(error)}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{path.name} is no recipe; allowed: a YAML mapping of keys.")
+    return _unwrap({str(key): value for key, value in settings.items()}, path)
+
+
+def _unwrap(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    # a recipe in a folder (speech/encoder) is composed under the folder's name; take it out again
+    if len(settings) == 1 and path.parent != RECIPES and path.parent.name in settings:
+        return dict(settings[path.parent.name])
+    return settings
+
+
+def one_line(error: BaseException) -> str:
+    """Find the deepest cause of an error and say it in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines) if lines else type(error).__name__
+
+
+def refuse_targets(settings: Any, where: str = "") -> None:
+    """Refuse any key that asks for code by an import path.
+
+    >>> refuse_targets({"model": {"_target_": "os.system"}})
+    Traceback (most recent call last):
+    locution.errors.UserError: model._target_ asks for code by its import path; allowed: the name of a part.
+    """
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                raise UserError(f"{where}{key} asks for code by its import path; allowed: the name of a part.")
+            refuse_targets(value, f"{where}{key}.")
+    elif isinstance(settings, (list, tuple)):
+        for item in settings:
+            refuse_targets(item, where)
+
+
+def to_yaml(settings: Mapping[str, Any]) -> str:
+    """Write settings as YAML that `train` takes again."""
+    import yaml
+
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
