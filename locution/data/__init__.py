@@ -1,0 +1,1 @@
+"""What enters: sources of examples, and what changes them on their way in."""

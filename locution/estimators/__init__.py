@@ -1,0 +1,1 @@
+"""Learners with fit and predict, in scikit-learn's conventions."""

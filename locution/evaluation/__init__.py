@@ -1,0 +1,1 @@
+"""What is judged: metrics with intervals, overfitting, bias and variance."""

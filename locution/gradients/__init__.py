@@ -1,0 +1,1 @@
+"""What is corrected: gradients, their norms, their flow."""

@@ -1,0 +1,1 @@
+"""What is minimised: objectives, and what is added to them."""

@@ -1,0 +1,1 @@
+"""What transforms: networks, and surgery on their layers."""

@@ -1,0 +1,1 @@
+"""What is shown: progress, trackers, the report of a run."""

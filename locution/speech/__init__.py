@@ -1,0 +1,1 @@
+"""The flagship: a frozen encoder, a trained projector, a frozen language model."""
