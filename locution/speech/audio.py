@@ -1,0 +1,173 @@
+"""Sound files in and out: any format, rate and number of channels to 16 kHz mono, under a cap on memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from locution.errors import LocutionError, UserError
+
+SAMPLE_RATE = 16_000
+RATES = (1_000, 768_000)  # what a recording can plausibly have; a rate of 1 Hz would blow up when resampled
+BLOCK = 2**18  # samples over all channels that are decoded at a time: 1 MiB
+CAP_SECONDS = 4 * 3600.0
+SILENT_PEAK = 1e-3  # -60 dB below full scale: 33 steps of 16 bits, nothing that speech could hide in
+STREAMED = (0, 0xFFFFFFFF)  # what a WAV header says when it was written to a pipe: no promise
+
+Samples = NDArray[np.float32]
+
+
+class AudioError(LocutionError):
+    """A sound file that is there but cannot be heard: empty, cut off, damaged, too long."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A waveform is the air pressure at a microphone, measured many times a second.
+
+    `samples` is float32 of shape (N,), full scale 1.0; `rate` counts the samples of a second.
+
+    >>> audio = Audio(np.zeros(8000, np.float32), 16000)
+    >>> audio.seconds, audio.silent
+    (0.5, True)
+    """
+
+    samples: Samples
+    rate: int = SAMPLE_RATE
+
+    @property
+    def seconds(self) -> float:
+        """Say how long it lasts."""
+        return len(self.samples) / self.rate
+
+    @property
+    def silent(self) -> bool:
+        """Say whether nothing in it rises above -60 dB, a constant offset aside."""
+        if not len(self.samples):
+            return True
+        middle = float(self.samples.mean(dtype=np.float64))
+        return bool(max(self.samples.max() - middle, middle - self.samples.min()) < SILENT_PEAK)
+
+
+def read_audio(path: str | Path, *, rate: int = SAMPLE_RATE, cap_seconds: float = CAP_SECONDS) -> Audio:
+    """Read a sound file of any format, rate and number of channels as one channel at one rate.
+
+    Channels are averaged; the rate is changed by soxr's band-limited filter. The file is decoded block by
+    block, so that a small file that unpacks to hours costs no more memory than `cap_seconds` of samples.
+
+    Raises UserError for a path that is no file, AudioError (one line) for a file that is empty, cut off,
+    damaged or longer than the cap.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_flac(f"{folder}/a.flac", np.full(800, 0.25, np.float32), 8000)
+    ...     audio = read_audio(f"{folder}/a.flac")
+    >>> len(audio.samples), round(float(audio.samples[800]), 2)
+    (1600, 0.25)
+
+    Reference: J. O. Smith, 2002, "Digital Audio Resampling", band-limited interpolation.
+    """
+    soundfile, path = _soundfile(), Path(path)
+    _check_path(path)
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            _check_header(path, file)
+            blocks = list(_resampled(_mono(path, file, cap_seconds), file.samplerate, rate))
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: headerless formats
+        raise AudioError(f"{path}: is no sound file that can be read ({_reason(error)}).") from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if not len(samples):
+        raise AudioError(f"{path}: holds no sound (0 samples).")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: is damaged (samples that are not numbers).")
+    return Audio(samples, rate)
+
+
+def write_flac(path: str | Path, samples: Samples, rate: int = SAMPLE_RATE) -> None:
+    """Write a waveform (N,) as FLAC of 16 bits, losslessly packed; what exceeds full scale is cut.
+
+    The file appears under its name only when it is whole.
+    """
+    soundfile, path = _soundfile(), Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        soundfile.write(
+            str(aside), np.clip(samples, -1.0, 32767 / 32768), rate, format="FLAC", subtype="PCM_16"
+        )
+        os.replace(aside, path)
+    except (OSError, soundfile.SoundFileError) as error:
+        aside.unlink(missing_ok=True)
+        raise LocutionError(f"{path}: cannot be written ({_reason(error)}).") from error
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise UserError("reading sound needs the speech extra: pip install 'locution[speech]'.") from error
+    return soundfile
+
+
+def _check_path(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: no such file.")
+    if not path.is_file():  # a pipe or a device could block or never end
+        raise UserError(f"{path}: is no regular file; allowed: WAV, FLAC, OGG, MP3, AIFF and the like.")
+    if not path.stat().st_size:
+        raise AudioError(f"{path}: is empty (0 bytes).")
+
+
+def _check_header(path: Path, file: Any) -> None:
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise AudioError(
+            f"{path}: has {file.samplerate} samples a second; allowed: {RATES[0]} to {RATES[1]}."
+        )
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if found and int(found[1]) not in STREAMED and int(found[1]) > int(found[2]):
+        raise AudioError(f"{path}: is cut off ({found[2]} of {found[1]} bytes of sound are there).")
+
+
+def _mono(path: Path, file: Any, cap_seconds: float) -> Iterator[Samples]:
+    """Decode block by block, averaging the channels, and compare what comes with what the header promised."""
+    promised, done = file.frames, 0
+    frames = max(1, BLOCK // file.channels)
+    while True:
+        try:
+            block = file.read(frames, dtype="float32", always_2d=True)  # (frames, channels)
+        except RuntimeError as error:  # libsndfile met bytes that make no sense
+            heard = f"after {done / file.samplerate:.2f} s of {promised / file.samplerate:.2f} s"
+            raise AudioError(f"{path}: is cut off or damaged {heard}.") from error
+        if not len(block):
+            break
+        done += len(block)
+        if done > cap_seconds * file.samplerate:
+            raise AudioError(f"{path}: is longer than {cap_seconds:g} s; cut it into pieces first.")
+        yield block.mean(axis=1, dtype=np.float32)
+    if done < 0.98 * promised:  # lossy formats only estimate their length
+        raise AudioError(f"{path}: is cut off ({done} of {promised} samples are there).")
+
+
+def _resampled(blocks: Iterator[Samples], source: int, target: int) -> Iterator[Samples]:
+    if source == target:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(source, target, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _reason(error: Exception) -> str:
+    """Keep of libsndfile's message what says why, on one line, without the path."""
+    return str(error).splitlines()[0].rpartition(": ")[2].strip().rstrip(".") or type(error).__name__

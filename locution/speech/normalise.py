@@ -1,0 +1,47 @@
+"""One way of writing, for training labels and for scoring alike, with a version."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from locution.errors import unknown
+
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
+_LOOSE = re.compile(r"(?<!\w)'|'(?!\w)")  # quotation marks, not the apostrophe inside a word
+_OTHER = re.compile(r"[^\w']|_")  # everything that is no letter, digit or apostrophe
+
+
+def basic(text: str) -> str:
+    """Write text in lower case without punctuation, words parted by single spaces.
+
+    >>> basic("  Don’t stop: it's 7-ish, 'quoted' CAFÉ! ")
+    "don't stop it's 7 ish quoted café"
+    """
+    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).lower()
+    return " ".join(_OTHER.sub(" ", _LOOSE.sub(" ", text)).split())
+
+
+NORMALISERS: dict[str, Callable[[str], str]] = {"basic-1": basic}
+"""Every version that was ever released, so that an old checkpoint is scored as it was trained."""
+
+
+def normalise(text: str, version: str = "basic-1") -> str:
+    """Text normalisation writes what means the same in the same way, so that only true differences count.
+
+    Training labels and test references must go through the same version: markers or capitals that only one
+    side has would be counted as errors.
+
+    >>> normalise("Set the timer for 20 minutes!")
+    'set the timer for 20 minutes'
+    >>> normalise("a", "basic-9")
+    Traceback (most recent call last):
+    locution.errors.UserError: 'basic-9' is no normaliser. Did you mean 'basic-1'? Allowed: basic-1.
+
+    Reference: A. Radford et al., 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix
+    C (why a normaliser is part of a measurement).
+    """
+    if version not in NORMALISERS:
+        raise unknown("normaliser", version, NORMALISERS)
+    return NORMALISERS[version](text)

@@ -1,0 +1,51 @@
+"""What every projector ends in: a norm that speaks as loudly as the language model's own embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def rms(x: Tensor) -> float:
+    """The root mean square says how large the numbers of a tensor are, whatever their sign.
+
+    >>> round(rms(torch.tensor([3.0, -4.0])), 4)
+    3.5355
+    """
+    return float(x.detach().float().square().mean().sqrt())
+
+
+def output_norm(width: int, gain: float) -> nn.RMSNorm:
+    """Build the norm a projector ends in: a frame leaves with root mean square `gain`, which then trains.
+
+    Projectors of different kinds differ a hundredfold in scale when they start, and a language model hears
+    nothing in inputs far larger or smaller than its embeddings; so the gain starts at the embeddings'
+    measured scale.
+
+    >>> norm = output_norm(4, gain=0.5)
+    >>> round(rms(norm(100 * torch.randn(10, 4))), 3)
+    0.5
+
+    Reference: B. Zhang and R. Sennrich, 2019, "Root Mean Square Layer Normalization", eq. (4).
+    """
+    norm = nn.RMSNorm(width, eps=1e-6)
+    nn.init.constant_(norm.weight, gain)
+    return norm
+
+
+def stack_frames(frames: Tensor, lengths: Tensor, stack: int) -> tuple[Tensor, Tensor]:
+    """Put each `stack` frames in a row side by side, dropping a tail that fills no row.
+
+    frames (B, T, D) and lengths (B,) become (B, T // stack, stack * D) and lengths // stack; a clip shorter
+    than one row keeps one, filled up with zeros, so that nothing becomes nothing.
+
+    >>> rows, lengths = stack_frames(torch.arange(5.0).view(1, 5, 1), torch.tensor([5]), 2)
+    >>> rows.tolist(), lengths.tolist()
+    ([[[0.0, 1.0], [2.0, 3.0]]], [2])
+    """
+    if frames.shape[1] < stack:
+        frames = nn.functional.pad(frames, (0, 0, 0, stack - frames.shape[1]))
+    kept = (frames.shape[1] - stack) // stack + 1
+    batch, _, width = frames.shape
+    rows = frames[:, : kept * stack].reshape(batch, kept, stack * width)  # (B, T', stack * D)
+    return rows, torch.clamp(lengths // stack, min=1)
