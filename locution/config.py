@@ -55,7 +55,7 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
                 switched.setdefault(name, f"++methods.{name}={{}}")
             else:
                 settings.append(f"++methods.{name}.{field}={value}")
-        elif re.fullmatch(r"-[A-Za-z]\w*", word):
+        elif re.fullmatch(r"[-~][A-Za-z]\w*", word):
             off.append(word[1:])
         elif "=" in word and not word.startswith(("+", "~", "-")):
             settings.append(f"++{word}")

@@ -1,0 +1,189 @@
+"""Words to functions: what a user types, and the function it calls; nothing else.
+
+Exit codes: 0 done, 1 something went wrong, 2 the user typed something that cannot be, 130 Ctrl-C, 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from locution.errors import LocutionError
+
+app = App(
+    name="locution",
+    help="The working vocabulary of machine learning: every term is a part that runs, and every part composes.",
+    version="0.1.0",
+)
+SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
+
+
+@app.command
+def train(
+    recipe: str = "",
+    *overrides: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    resume: str = "",
+    quiet: bool = False,
+) -> None:
+    """Train a recipe: locution train digits +sam +sam.rho=0.1 -clipping optimizer.lr=0.1
+
+    Parameters
+    ----------
+    recipe: a name that `locution recipes` lists, or a YAML file of your own.
+    overrides: key=value, +method, +method.setting=value, -method.
+    resume: a run folder to go on with, exactly where it was stopped.
+    quiet: print only the last lines.
+    """
+    from locution import runs
+
+    if resume:
+        words = [word for word in (recipe, *overrides) if word]
+        if words:
+            raise runs.resume_takes_no_words(words)
+        runs.resume(resume, quiet=quiet)
+    else:
+        runs.train(recipe, *overrides, quiet=quiet)
+
+
+@app.command
+def evaluate(run: str, *, json: bool = False) -> None:
+    """Judge a run on data it never learnt from, every figure with its interval.
+
+    Parameters
+    ----------
+    run: a run folder, or a recipe's name for its newest run.
+    json: print one JSON object instead of a table.
+    """
+    from locution import runs
+
+    runs.Run.open(run).show_evaluation(as_json=json)
+
+
+@app.command
+def predict(run: str, *inputs: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Predict with a run: locution predict runs/line/latest 10
+
+    Parameters
+    ----------
+    run: a run folder, or a recipe's name for its newest run.
+    inputs: numbers separated by commas, a .npy, .csv or .png file, or test:3 for an example of the test set.
+    """
+    from locution import runs
+
+    for line in runs.Run.open(run).predict(inputs):
+        print(line)
+
+
+@app.command
+def transcribe(run: str, *files: str, json: bool = False) -> None:
+    """Write down what is said in audio files.
+
+    Parameters
+    ----------
+    run: a run folder of a speech recipe, or the recipe's name for its newest run.
+    files: audio files of any rate, or folders of them.
+    json: print one JSON object a file.
+    """
+    from locution import runs
+
+    sys.exit(runs.Run.open(run).transcribe(files, as_json=json))
+
+
+@app.command
+def recipes() -> None:
+    """List the recipes that `train` takes."""
+    from locution.vocabulary import show
+
+    show.recipes()
+
+
+@app.command
+def methods() -> None:
+    """List the methods that any recipe takes, and the seam of the loop that each one fills."""
+    from locution.vocabulary import show
+
+    show.methods()
+
+
+@app.command
+def terms(*, json: bool = False) -> None:
+    """List the vocabulary.
+
+    Parameters
+    ----------
+    json: print one JSON object with every term's definition, source and code.
+    """
+    from locution.vocabulary import show
+
+    show.terms(as_json=json)
+
+
+@app.command
+def term(name: str, *, run: bool = False) -> None:
+    """Show a term: what it is, an example, where it comes from and where it lives.
+
+    Parameters
+    ----------
+    name: the term, in any of its spellings.
+    run: run its example, and its recipe.
+    """
+    from locution.vocabulary import show
+
+    show.term(name, run=run)
+
+
+def spoken(words: Sequence[str]) -> list[str]:
+    """Let `-sam` be an override and not an option: one dash and a word switches a method off.
+
+    >>> spoken(["train", "digits", "-sam", "--resume", "-1"])
+    ['train', 'digits', '~sam', '--resume', '-1']
+    """
+    return [f"~{word[1:]}" if SWITCH_OFF.match(word) else word for word in words]
+
+
+def fail(message: str, code: int) -> int:
+    """Say in one line what went wrong."""
+    print(f"locution: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error is one line."""
+    try:
+        app(spoken(words), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return fail(str(error), 2)
+    except LocutionError as error:
+        return fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return fail("stopped by Ctrl-C.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        full = " Free some space, then go on with --resume." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return fail(f"{error.strerror or error}{place}.{full}", 1)
+    except Exception as error:
+        if os.environ.get("LOCUTION_DEBUG"):
+            raise
+        return fail(f"{type(error).__name__}: {error} (LOCUTION_DEBUG=1 shows where.)", 1)
+    return 0
+
+
+def main() -> None:
+    """The command `locution`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

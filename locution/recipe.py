@@ -1,0 +1,110 @@
+"""A run, typed and built: data, model, objective, optimizer, methods, budget and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from locution import config
+from locution.engine.method import Method, ordered
+from locution.errors import UserError, require
+from locution.typed import build
+from locution.vocabulary.lookup import part
+
+
+@dataclass
+class Recipe:
+    """A recipe states a run completely: the same recipe and seed give the same weights.
+
+    The fields that hold a mapping name a part and its settings, such as `{name: adamw, lr: 0.002}`. `epochs` or
+    `steps` is the budget. `accumulate` cuts each batch into micro-batches, `precision` is fp32 or bf16,
+    `checkpoint_every` counts seconds, `threads` is how many processor threads torch may use.
+
+    >>> Recipe(task="regression", data={"name": "line"}, optimizer={"name": "sgd"}, steps=10).seed
+    0
+    """
+
+    task: str
+    data: dict[str, Any]
+    optimizer: dict[str, Any]
+    model: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    accumulate: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: str = "auto"
+    compile: bool = False
+    threads: int | None = None
+    log_every: int = 50
+    measure_every: int | None = None
+    checkpoint_every: float = 60.0
+    trackers: tuple[str, ...] = ()
+    run_dir: str | None = None
+    describe: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise UserError(f"epochs is {self.epochs} and steps is {self.steps}; allowed: one of the two.")
+        for setting in ("epochs", "steps", "accumulate", "log_every", "measure_every", "threads"):
+            value = getattr(self, setting)
+            require(value is None or value >= 1, setting, value, "a whole number from 1")
+        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "seconds, from 0")
+        require(abs(self.seed) < 2**62, "seed", self.seed, "a whole number below 2**62")
+
+    def part(self, kind: str, **extra: Any) -> Any:
+        """Build the part that this recipe names for its data, model, objective or optimizer."""
+        return build_part(kind, {**getattr(self, kind), **extra}, kind)
+
+    def built_methods(self) -> list[Method]:
+        """Build the methods, in the order in which they act."""
+        return ordered(build_part("method", {**(settings or {}), "name": name}, name) for name, settings in self.methods.items())
+
+    def settings(self) -> dict[str, Any]:
+        """Say everything that differs from nothing at all, as plain settings that make this recipe again."""
+        return {key: value for key, value in vars(self).items() if value not in (None, {}, (), "")}
+
+
+def build_part(kind: str, settings: Mapping[str, Any], where: str) -> Any:
+    """Find a part by its name and make it from its settings.
+
+    >>> build_part("method", {"name": "samm"}, "samm")
+    Traceback (most recent call last):
+    locution.errors.UserError: 'samm' is no method. Did you mean 'sam'? ...
+    """
+    rest = dict(settings)
+    name = rest.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"{where}.name is {name!r}; allowed: the name of a part of the kind '{kind}'.")
+    return build(part(kind, name), rest, where)
+
+
+def resolve(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Compose a recipe with its overrides, check every key and value, and build it.
+
+    >>> resolve("line", ["optimizer.lr=0.1"]).optimizer["lr"]
+    0.1
+    """
+    settings = config.compose(recipe, overrides)
+    typed = {word.split("=")[0] for word in overrides}
+    for said, other in (("epochs", "steps"), ("steps", "epochs")):
+        if said in typed and other not in typed:
+            settings[other] = None
+    settings.setdefault("name", recipe)
+    return from_settings(settings)
+
+
+def from_settings(settings: Mapping[str, Any]) -> Recipe:
+    """Check plain settings against the schema, parts and their fields included."""
+    filled = {key: {} if key == "methods" and value is None else value for key, value in settings.items()}
+    recipe = build(Recipe, filled, "")
+    part("task", recipe.task)
+    for kind in ("data", "model", "objective", "optimizer"):
+        if getattr(recipe, kind):
+            recipe.part(kind)
+    recipe.built_methods()
+    return recipe

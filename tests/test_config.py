@@ -1,0 +1,96 @@
+"""What a user types becomes a recipe, or one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from locution import config
+from locution.errors import UserError
+from locution.recipe import resolve
+
+
+def test_override_reaches_the_recipe() -> None:
+    settings = config.compose("digits", ["optimizer.lr=0.1", "model.widths=[8,4]", "seed=7"])
+    assert settings["optimizer"]["lr"] == 0.1
+    assert settings["model"]["widths"] == [8, 4]
+    assert settings["seed"] == 7
+
+
+def test_methods_switch_on_set_and_off() -> None:
+    on = config.compose("digits", ["+mixup.alpha=0.4", "+mixup", "+sam"])
+    assert on["methods"] == {"mixup": {"alpha": 0.4}, "sam": {}}
+    assert config.compose("digits", ["+sam", "-sam"])["methods"] == {}
+
+
+def test_a_method_listed_twice_is_one() -> None:
+    assert config.compose("digits", ["+sam", "+sam", "+sam.rho=0.1"])["methods"] == {"sam": {"rho": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "said"),
+    [
+        ("digit", [], "'digit' is no recipe. Did you mean 'digits'?"),
+        ("digits", ["+samm"], "'samm' is no method. Did you mean 'sam'?"),
+        ("digits", ["+sam.rh=0.1"], "'sam.rh' is no key. Did you mean 'sam.rho'?"),
+        ("digits", ["optimizer.leaning_rate=0.1"], "Did you mean 'optimizer.lr'?"),
+        ("digits", ["optimiser.lr=0.1"], "'optimiser' is no key. Did you mean 'optimizer'?"),
+        ("digits", ["optimizer.lr=fast"], "optimizer.lr is 'fast'; allowed: a number."),
+        ("digits", ["optimizer.lr=-1"], "optimizer.lr is -1.0; allowed:"),
+        ("digits", ["epochs=0"], "epochs is 0; allowed: a whole number from 1."),
+        ("digits", ["epochs=ten"], "epochs is 'ten'; allowed: a whole number or null."),
+        ("digits", ["optimizer.lr=[1"], "optimizer.lr=[1"),
+        ("digits", ["model.name=mpl"], "'mpl' is no model. Did you mean 'mlp'?"),
+        ("digits", ["model._target_=os.system"], "asks for code by its import path"),
+        ("digits", ["-sam"], "'sam' is no method that this recipe has switched on"),
+        ("digits", ["sam"], "'sam' is no override; allowed: key=value, +method"),
+        ("digits", ["epochs=1", "steps=1"], "allowed: one of the two"),
+        ("nowhere.yaml", [], "there is no recipe file nowhere.yaml"),
+    ],
+)
+def test_what_cannot_be_is_one_line(recipe: str, words: list[str], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve(recipe, words)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_budget_that_is_typed_takes_the_place_of_the_recipes() -> None:
+    assert resolve("digits", ["steps=5"]).epochs is None
+    assert resolve("line", ["epochs=5"]).steps is None
+
+
+def test_a_recipe_of_ones_own_may_not_name_code(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("task: regression\ndata: {name: line}\noptimizer: {_target_: os.system, command: 'true'}\nsteps: 1\n")
+    with pytest.raises(UserError, match="optimizer._target_ asks for code"):
+        resolve(str(mine))
+
+
+def test_a_recipe_of_ones_own_trains_by_path(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(config.locate("line").read_text())
+    assert resolve(str(mine), ["steps=3"]).steps == 3
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "a: !!python/object/apply:os.system ['true']\n"])
+def test_yaml_that_is_no_recipe_is_one_line(tmp_path: Path, text: str) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text)
+    with pytest.raises(UserError) as caught:
+        resolve(str(mine))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_every_recipe_resolves(name: str) -> None:
+    recipe = resolve(name)
+    assert recipe.name == name
+
+
+def test_settings_written_to_a_run_make_the_same_recipe(tmp_path: Path) -> None:
+    recipe = resolve("digits", ["+sam.rho=0.1"])
+    mine = tmp_path / "recipe.yaml"
+    mine.write_text(config.to_yaml(recipe.settings()))
+    assert resolve(str(mine)).settings() == recipe.settings()
