@@ -33,7 +33,7 @@ def build(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
     dot = f"{where}." if where else ""
     for key in settings:
         if key not in fields:
-            guess = nearest(str(key), fields)
+            guess = nearest_field(str(key), fields)
             hint = f" Did you mean '{dot}{guess}'?" if guess else ""
             listed = ", ".join(fields) or "none, it has no settings"
             raise UserError(f"'{dot}{key}' is no key.{hint} Allowed: {listed}.")
@@ -43,6 +43,14 @@ def build(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
         if no_default and name not in settings:
             raise UserError(f"{dot}{name} is missing; allowed: {describe(hints[name])}.")
     return kind(**{key: convert(hints[key], value, f"{dot}{key}") for key, value in settings.items()})
+
+
+def nearest_field(key: str, fields: Mapping[str, dataclasses.Field[Any]]) -> str | None:
+    """Find the field that is meant, by its own name or by the long name in its metadata (`lr`: learning_rate)."""
+    spellings = {name: name for name in fields}
+    spellings |= {field.metadata["long"]: name for name, field in fields.items() if "long" in field.metadata}
+    guess = nearest(key, spellings)
+    return spellings[guess] if guess else None
 
 
 @cache

@@ -1,0 +1,87 @@
+"""What the documents show is run."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from locution.vocabulary.entry import FLAGS, Entry, Near
+from locution.vocabulary.lookup import Term
+
+ROOT = Path(__file__).parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Cut the code blocks of one language out of a document."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The worked example of CONTRIBUTING.md, as a module."""
+    import importlib.util
+    import sys
+
+    path = tmp_path_factory.mktemp("contributing") / "gradient_noise.py"
+    path.write_text("\n\n".join(blocks(CONTRIBUTING, "python")))
+    spec = importlib.util.spec_from_file_location("contributing_example", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_worked_examples_doctests_hold(example: Any) -> None:
+    runner = doctest.DocTestRunner(Near(), optionflags=FLAGS)
+    found = doctest.DocTestFinder().find(example)
+    assert sum(runner.run(test).attempted for test in found) >= 5
+    assert runner.failures == 0
+
+
+def test_the_worked_examples_tests_pass(example: Any) -> None:
+    tests = [value for name, value in vars(example).items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
+def test_the_worked_examples_entry_is_complete(example: Any) -> None:
+    (name, entry), *_ = yaml.safe_load(blocks(CONTRIBUTING, "yaml")[0]).items()
+    module, _, attribute = entry.pop("code").partition(":")
+    assert module == "locution.gradients.gradient_noise"
+    term = Term(name=name, code=f"{example.__name__}:{attribute}", **entry)
+    shown = Entry(term)
+    assert shown.definition.startswith("Gradient noise shakes")
+    assert shown.source.startswith("Neelakantan")
+    assert shown.run_example()[0] == 0
+
+
+def test_the_worked_example_trains(example: Any) -> None:
+    from functools import partial
+
+    import torch
+    from torch import nn
+
+    from locution.engine import Engine, Turn
+
+    def mse(model: nn.Module, batch: Any) -> Any:
+        output = model(batch.inputs)
+        return output, ((output - batch.targets) ** 2).mean()
+
+    def weights(*methods: Any) -> torch.Tensor:
+        torch.manual_seed(0)
+        x = torch.arange(5.0)[:, None]
+        engine = Engine(nn.Linear(1, 1), Turn(mse, partial(torch.optim.SGD, lr=0.05)), methods)
+        return next(engine.fit([(x, 2 * x + 1)], steps=20).model.parameters()).detach().clone()
+
+    noisy = weights(example.GradientNoiseMethod())
+    assert torch.equal(noisy, weights(example.GradientNoiseMethod()))
+    assert not torch.equal(noisy, weights())
