@@ -1,0 +1,106 @@
+"""The two frozen halves, by name or folder: an encoder that hears and a language model that writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from locution.errors import LocutionError, UserError
+
+EMBEDDED = Path(__file__).with_name("weights")
+EMBEDDED_NAME = "embedded"
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """To freeze a module is to stop its weights from learning and its dropout from waking.
+
+    >>> frozen = freeze(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
+    >>> frozen.training, any(p.requires_grad for p in frozen.parameters())
+    (False, False)
+    """
+    return module.requires_grad_(False).eval()
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Hash every weight and buffer of a module, names, shapes and types included.
+
+    >>> _ = torch.manual_seed(0)
+    >>> one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
+    (True, False)
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def place(name: str | Path, part: str) -> str:
+    """Say where a frozen half lies: 'embedded' is inside this package, else it is a folder or a hub name."""
+    if str(name) == EMBEDDED_NAME:
+        folder = EMBEDDED / part
+        if not folder.is_dir():
+            raise LocutionError(f"the embedded {part} is not in this installation ({folder} is missing).")
+        return str(folder)
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{part} '{name}' is a file; allowed: a folder, a hub name, or {EMBEDDED_NAME}.")
+    if not path.exists() and (path.is_absolute() or str(name).startswith((".", "~"))):
+        raise UserError(f"{part} '{name}': no such folder.")
+    return str(name)
+
+
+def load_encoder(name: str | Path = EMBEDDED_NAME, *, unpadded: bool = False) -> nn.Module:
+    """Load the encoder, the half that hears, by hub name or folder, and freeze it.
+
+    A folder that this project's `speech/encoder` recipe wrote gives a `SpeechEncoder`; any other folder or
+    hub name must be a Whisper model, of which the encoder is kept. Code that comes with a model is never run.
+    """
+    where = place(name, "encoder")
+    config = Path(where) / "config.json"
+    if config.is_file() and "model_type" not in json.loads(config.read_text(encoding="utf-8")):
+        from locution.speech.encoder import SpeechEncoder
+
+        return freeze(SpeechEncoder.load(Path(where)))
+    transformers = _transformers()
+    try:
+        model = transformers.WhisperModel.from_pretrained(where, trust_remote_code=False, dtype="auto")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"encoder '{name}' cannot be loaded: {_first_line(error)}") from error
+    from locution.speech.whisper import WhisperFrames
+
+    return freeze(WhisperFrames(model.encoder, unpadded=unpadded))
+
+
+def load_language_model(name: str | Path = EMBEDDED_NAME, *, dtype: str = "auto") -> tuple[Any, Any]:
+    """Load the language model, the half that writes, and its tokenizer, by hub name or folder, and freeze it.
+
+    Any causal language model that transformers knows; code that comes with a model is never run.
+    """
+    where = place(name, "decoder")
+    transformers = _transformers()
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(where, trust_remote_code=False, dtype=dtype)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"language model '{name}' cannot be loaded: {_first_line(error)}") from error
+    return freeze(model), tokenizer
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise UserError("speech needs its extra: pip install 'locution[speech]'.") from error
+    return transformers
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,146 @@
+"""Writing: greedy decoding of many clips at once, with a key-value cache, a limit and a guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from locution.speech.recogniser import Recogniser
+from locution.speech.utterances import pad_frames
+
+LONGEST_LOOP = 8  # tokens of the longest stretch that counts as a loop
+REPEATS = 6
+CHECK_EVERY = 8
+
+Change = Callable[[Tensor, Tensor], Tensor]  # embeddings (B, T', H) and lengths (B,) to embeddings
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a language model wrote for one clip, and why it stopped: "end", "limit" or "loop"."""
+
+    text: str
+    stopped: str
+    tokens: int
+
+
+def loop_start(tokens: Sequence[int], repeats: int = REPEATS, longest: int = LONGEST_LOOP) -> int | None:
+    """Find where the tail of a text began to repeat itself; None if it does not.
+
+    A stretch of up to `longest` tokens that stands `repeats` times in a row at the end is a loop; its first
+    standing is kept.
+
+    >>> loop_start([7, 1, 2, 1, 2, 1, 2], repeats=3)
+    3
+    >>> loop_start([7, 1, 2, 1, 2], repeats=3) is None
+    True
+    """
+    for period in range(1, longest + 1):
+        span = period * repeats
+        if len(tokens) >= span and all(
+            tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)
+        ):
+            start = len(tokens) - span
+            while start > 0 and tokens[start - 1] == tokens[start - 1 + period]:
+                start -= 1
+            return start + period
+    return None
+
+
+@torch.inference_mode()
+def generate(
+    recogniser: Recogniser,
+    frames: Tensor,
+    lengths: Tensor,
+    *,
+    tokens_per_second: float = 20.0,
+    change: Change | None = None,
+) -> list[Written]:
+    """Greedy decoding writes, word after word, what the model finds likeliest after all that stands so far.
+
+    frames (B, T, D) with lengths (B,) become B texts. A clip may have so many tokens as its length allows,
+    and stops when it repeats itself. `change` replaces the audio's embeddings before the model reads them
+    (for controls).
+
+    Reference: A. Graves, 2012, "Sequence Transduction with Recurrent Neural Networks", section 2.3 (greedy
+    search as the narrowest beam).
+    """
+    audio, heard = recogniser.audio(frames, lengths)
+    if change is not None:
+        audio = change(audio, heard)
+    x, mask = recogniser.sequence(audio, heard)
+    rate = float(getattr(recogniser.encoder, "frame_rate", 25.0))
+    limits = (lengths / rate * tokens_per_second).long() + 8  # (B,)
+    rows = _decode(recogniser, x, mask, limits)
+    return [_written(recogniser, row) for row in rows]
+
+
+def _decode(recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor) -> list[list[int]]:
+    """Run the model over the prompt, then token by token; when half are done, the rest go on alone."""
+    model, end = recogniser.language_model, recogniser.end[0]
+    rows: list[list[int]] = [[] for _ in range(len(x))]
+    clips = torch.arange(len(x), device=x.device)  # which clip each row of the batch is
+    going = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    place = mask.sum(1, keepdim=True)  # (B, 1)
+    mask = mask.long()
+    places = (mask.cumsum(1) - 1).clamp(min=0)
+    output = model(
+        inputs_embeds=x, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1
+    )
+    for step in range(1, int(limits.max()) + 1):
+        token = output.logits[:, -1].argmax(-1)  # (b,)
+        for row, value in zip(clips[going].tolist(), token[going].tolist(), strict=True):
+            rows[row].append(value)
+        going = going & (token != end) & (limits[clips] > step)
+        if step % CHECK_EVERY == 0:
+            loops = [loop_start(rows[row]) is not None for row in clips.tolist()]
+            going = going & ~torch.tensor(loops, device=x.device)
+        if not bool(going.any()):
+            break
+        cache: Any = output.past_key_values
+        if 2 * int(going.sum()) <= len(going):
+            kept = going.nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            clips, going, token, mask, place = (t[kept] for t in (clips, going, token, mask, place))
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        output = model(
+            input_ids=token[:, None],
+            attention_mask=mask,
+            position_ids=place,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        place = place + 1
+    return rows
+
+
+def _written(recogniser: Recogniser, tokens: list[int]) -> Written:
+    end, stopped = recogniser.end[0], "limit"
+    if end in tokens:
+        tokens, stopped = tokens[: tokens.index(end)], "end"
+    loop = loop_start(tokens)
+    if loop is not None:
+        tokens, stopped = tokens[:loop], "loop"
+    text = recogniser.tokenizer.decode(tokens, skip_special_tokens=True)
+    return Written(" ".join(text.split()), stopped, len(tokens))
+
+
+def write_all(
+    recogniser: Recogniser, frames: Sequence[Tensor], *, batch_size: int = 64, change: Change | None = None
+) -> list[Written]:
+    """Decode many clips, frames[i] of (T_i, D), in batches of like lengths; the answers come in the clips'
+    order.
+    """
+    order = sorted(range(len(frames)), key=lambda i: len(frames[i]))
+    found: dict[int, Written] = {}
+    device = next(recogniser.projector.parameters()).device
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        padded, lengths = pad_frames([frames[i] for i in rows])
+        texts = generate(recogniser, padded.to(device), lengths.to(device), change=change)
+        found.update(zip(rows, texts, strict=True))
+    return [found[i] for i in range(len(frames))]

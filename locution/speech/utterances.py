@@ -1,0 +1,152 @@
+"""Cached frames and transcripts as batches of like lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from locution.engine.batch import Batch
+from locution.engine.random import generator
+from locution.errors import UserError, require
+from locution.speech.prompt import encode
+from locution.speech.recogniser import IGNORED, Recogniser
+
+POOL = 16  # batches that are sorted together: large enough for like lengths, small enough to stay random
+
+
+def pad_frames(frames: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pad frames (T_i, D) of several clips on the right to (B, T, D); give their lengths (B,) too.
+
+    >>> padded, lengths = pad_frames([torch.ones(1, 2), torch.ones(3, 2)])
+    >>> tuple(padded.shape), lengths.tolist(), padded.sum().item()
+    ((2, 3, 2), [1, 3], 8.0)
+    """
+    lengths = torch.tensor([len(clip) for clip in frames])
+    return torch.nn.utils.rnn.pad_sequence(list(frames), batch_first=True), lengths
+
+
+def pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad transcripts on the left: inputs (B, L), targets (B, L) with -100 in the padding, lengths (B,).
+
+    >>> [tensor.tolist() for tensor in pad_tokens([[5], [6, 7]])]
+    [[[0, 5], [6, 7]], [[-100, 5], [6, 7]], [1, 2]]
+    """
+    longest = max(len(text) for text in texts)
+    inputs = torch.tensor([[0] * (longest - len(text)) + list(text) for text in texts])
+    targets = torch.tensor([[IGNORED] * (longest - len(text)) + list(text) for text in texts])
+    return inputs, targets, torch.tensor([len(text) for text in texts])
+
+
+def mask_frames(
+    frames: Tensor,
+    lengths: Tensor,
+    masks: int,
+    longest: int,
+    draw: torch.Generator,
+    fill: Tensor | None = None,
+) -> Tensor:
+    """Frame masking hides short stretches of what was heard, so that the rest must suffice.
+
+    Of each clip of frames (B, T, D), `masks` stretches of up to `longest` frames are set to zero, or to
+    `fill` (D,).
+
+    >>> hidden = mask_frames(torch.ones(1, 20, 1), torch.tensor([20]), 2, 4, torch.Generator().manual_seed(0))
+    >>> hidden.flatten().int().tolist()
+    [1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+
+    Reference: D. S. Park et al., 2019, "SpecAugment", section 2 (time masking), here on the encoder's frames.
+    """
+    batch, room, _ = frames.shape
+    widths = (torch.rand(batch, masks, generator=draw) * (longest + 1)).long()  # (B, masks)
+    starts = (torch.rand(batch, masks, generator=draw) * lengths[:, None]).long()
+    place = torch.arange(room)[None, None, :]  # (1, 1, T)
+    hidden = ((place >= starts[..., None]) & (place < (starts + widths)[..., None])).any(1)  # (B, T)
+    return torch.where(hidden[..., None], torch.zeros(()) if fill is None else fill, frames)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How cached frames are hidden in training: so many stretches a clip, of up to so many frames each."""
+
+    masks: int = 2
+    longest: int = 5
+
+    def __post_init__(self) -> None:
+        require(self.masks >= 0, "masking.masks", self.masks, "a whole number from 0")
+        require(self.longest >= 0, "masking.longest", self.longest, "a whole number from 0")
+
+
+class Utterances:
+    """An utterance is a stretch of speech with its transcript; here its cached frames and its tokens.
+
+    A source of batches for the engine: clips of like lengths go together, drawn anew each epoch; `weights`
+    count the tokens, so that a loss is a mean over tokens even over several micro-batches.
+
+    Parameters
+    ----------
+    frames: frames[i] is (T_i, D). texts: transcripts, already normalised. tokenizer, end: how they become
+    tokens and the tokens that end them. batch_size: utterances a batch. masking: hide stretches of frames, or
+    None.
+    """
+
+    def __init__(
+        self,
+        frames: Any,
+        texts: Sequence[str],
+        tokenizer: Any,
+        end: Sequence[int],
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        masking: Masking | None = None,
+    ) -> None:
+        require(batch_size >= 1, "data.batch_size", batch_size, "a whole number from 1")
+        if len(frames) != len(texts):
+            raise UserError(f"{len(frames)} clips came with {len(texts)} transcripts; allowed: one each.")
+        self.frames, self.texts = frames, list(texts)
+        self.tokens = [encode(tokenizer, text) + list(end) for text in texts]
+        self.frame_counts = torch.tensor([len(frames[i]) for i in range(len(frames))], dtype=torch.long)
+        self.batch_size, self.shuffle, self.masking = batch_size, shuffle, masking
+
+    @classmethod
+    def of(cls, recogniser: Recogniser, frames: Any, texts: Sequence[str], **settings: Any) -> Utterances:
+        """Prepare utterances for a recogniser: its tokenizer, its end mark."""
+        return cls(frames, texts, recogniser.tokenizer, recogniser.end, **settings)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def steps(self) -> int:
+        """Count the batches of an epoch."""
+        return -(-len(self) // self.batch_size)
+
+    def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[Batch]:
+        """Go through every utterance once, in an order that depends on the seed and the epoch alone."""
+        for index, rows in enumerate(self.order(number, seed)):
+            if index >= skip:
+                yield self.batch(rows, generator(seed, "masking", number, index))
+
+    def order(self, number: int, seed: int) -> list[list[int]]:
+        """Decide which utterances share a batch: shuffle, sort pools by length, cut, shuffle the batches."""
+        if not self.shuffle:
+            ranked = torch.argsort(self.frame_counts, stable=True).tolist()
+            return [ranked[i : i + self.batch_size] for i in range(0, len(ranked), self.batch_size)]
+        draw = generator(seed, "data", number)
+        shuffled = torch.randperm(len(self), generator=draw)
+        pools = shuffled.split(POOL * self.batch_size)
+        ranked = [pool[torch.argsort(self.frame_counts[pool], stable=True)] for pool in pools]
+        batches = [batch.tolist() for pool in ranked for batch in torch.split(pool, self.batch_size)]  # type: ignore[no-untyped-call]
+        return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
+
+    def batch(self, rows: Sequence[int], draw: torch.Generator | None = None) -> Batch:
+        """Put some utterances into one batch; with a generator, hide stretches of their frames."""
+        frames, lengths = pad_frames([self.frames[i] for i in rows])
+        if self.masking is not None and draw is not None:
+            frames = mask_frames(frames, lengths, self.masking.masks, self.masking.longest, draw)
+        text, targets, written = pad_tokens([self.tokens[i] for i in rows])
+        inputs = {"frames": frames, "lengths": lengths, "text": text, "text_lengths": written}
+        return Batch(inputs, targets, weights=written.float())
