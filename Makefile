@@ -20,6 +20,10 @@ test: $(STAMP)
 faults: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long $(ARGS)
 
+# the pages of the vocabulary, made from the code
+pages: $(STAMP)
+	$(BIN)/python -m locution.vocabulary.pages docs/vocabulary
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy

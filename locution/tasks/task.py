@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Job:
     """A job is what a task builds from a recipe: a model, its turns, its batches, and what watches it.
 
-    `data` is whatever the task wants to remember for the evaluation. `unit` names what the rate of training counts.
+    `data` is whatever the task wants to remember for the evaluation. `unit` names what the rate of training counts,
+    `per_example` how many of it an example holds. `speaks` says that an observer prints its own lines, no bar.
     """
 
     model: nn.Module
@@ -29,6 +30,8 @@ class Job:
     observers: list[Observer] = field(default_factory=list)
     data: Any = None
     unit: str = "examples"
+    per_example: float = 1.0
+    speaks: bool = False
 
 
 class Task(Protocol):
@@ -40,6 +43,10 @@ class Task(Protocol):
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
         """Judge a trained model on data it never learnt from."""
+        ...
+
+    def show(self, results: RunResults) -> None:
+        """Print the results."""
         ...
 
     def save(self, model: nn.Module, folder: Path) -> None:

@@ -1,0 +1,93 @@
+"""What is written down when training has ended: weights, results, report and card."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import locution
+from locution.engine import Engine
+from locution.engine.run_folder import write_text
+from locution.recipe import Recipe
+from locution.reporting.results import Cost, MethodUsed, RunResults
+from locution.vocabulary.entry import Entry
+from locution.vocabulary.lookup import find
+
+if TYPE_CHECKING:
+    from locution.runs import Run
+
+
+def environment() -> dict[str, str]:
+    """Name the versions that a figure depends on.
+
+    >>> "torch" in environment()
+    True
+    """
+    return {
+        "locution": locution.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "processor": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def peak_memory(device: torch.device) -> float:
+    """Measure the most memory that was in use, in bytes: of the GPU, or else of this process."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    kilo = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo)
+
+
+def cost(engine: Engine, seconds: float, judged: float, rate: float | None, unit: str) -> Cost:
+    """Add up what the run cost."""
+    parameters = list(engine.model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return Cost(
+        seconds=seconds,
+        evaluation_seconds=judged,
+        peak_memory=peak_memory(engine.device),
+        rate=rate,
+        unit=unit,
+        steps=engine.number,
+        epochs=engine.epoch,
+        parameters_trained=trained,
+        parameters_frozen=sum(p.numel() for p in parameters) - trained,
+        device=str(engine.device),
+    )
+
+
+def methods_used(recipe: Recipe) -> list[MethodUsed]:
+    """Say of each method what it is and how it was set."""
+    found = []
+    for method in recipe.built_methods():
+        settings = {key: value for key, value in vars(method).items() if not key.startswith("_")}
+        asked = recipe.methods.get(method.name) or {}
+        found.append(MethodUsed(method.name, Entry(find(method.name)).definition, {k: settings.get(k, asked[k]) for k in asked}))
+    return found
+
+
+def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: list[str]) -> RunResults:
+    """Complete the results and write them as JSON, as a report and as a card."""
+    from locution.reporting.card import write_card
+    from locution.reporting.report import write_report
+
+    recipe = run.recipe
+    results.cost = replace(spent, more=results.cost.more)
+    results.recipe, results.environment, results.methods = recipe.settings(), environment(), methods_used(recipe)
+    results.warnings = [*warnings, *results.warnings]
+    if reason not in ("", "finished"):
+        results.notes.append(f"Training stopped early: {reason}.")
+    write_report(run.folder, results)
+    write_card(run.folder, results)
+    kept: dict[str, Any] = {**results.as_json(), "recipe": recipe.name, "seed": recipe.seed, "warnings": results.warnings}
+    write_text(run.folder / "results.json", json.dumps(kept, indent=1, ensure_ascii=False))
+    return results

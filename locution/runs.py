@@ -1,0 +1,216 @@
+"""A run: trained from a recipe, kept in one folder, and asked again later."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from locution import conclusion, config
+from locution.engine import Engine
+from locution.engine.checkpoint import Checkpoints, read_checkpoint
+from locution.engine.random import reseed, stream_key
+from locution.engine.run_folder import RunFolder
+from locution.engine.signals import stopping_by_signal
+from locution.errors import LocutionError, UserError
+from locution.recipe import Recipe, from_settings, resolve
+from locution.reporting.results import RunResults
+from locution.tasks.task import Job, Task
+from locution.vocabulary.lookup import part
+
+
+def resume_takes_no_words(words: Sequence[str]) -> UserError:
+    """Refuse settings beside --resume: a run goes on with the recipe it was begun with."""
+    return UserError(f"--resume came with {' '.join(words)}; allowed: --resume RUN alone, the run keeps its recipe.")
+
+
+class Run:
+    """A run is one training from start to finish, kept in one folder: recipe, metrics, checkpoints, report.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = train("line", f"run_dir={folder}/line", quiet=True)
+    ...     run.predict(["10"])
+    run: ...
+    ['21.0']
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder, self.recipe = folder, recipe
+
+    @classmethod
+    def open(cls, where: str | Path) -> Run:
+        """Open a run folder, or the newest run of a recipe by the recipe's name."""
+        folder = RunFolder.open(where)
+        return cls(folder.path, read_recipe(folder.path))
+
+    @cached_property
+    def task(self) -> Task:
+        """What the run is for."""
+        return build_task(self.recipe)
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """What the run's own evaluation found, as it was written at the end of training."""
+        path = self.folder / "results.json"
+        if not path.is_file():
+            raise UserError(f"{self.folder} has no results yet; go on with: locution train --resume {self.folder}")
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def job(self, *, quiet: bool = True) -> Job:
+        """Build the run's data and untrained model again."""
+        return prepare(self.recipe, self.task, quiet=quiet)
+
+    def load(self, job: Job) -> nn.Module:
+        """Put the trained weights into the model."""
+        if not any(self.folder.glob("model*")):
+            raise UserError(f"{self.folder} holds no trained model yet; go on with: locution train --resume {self.folder}")
+        return self.task.load(self.recipe, job, self.folder)
+
+    def evaluate(self, *, quiet: bool = True) -> RunResults:
+        """Judge the trained model again on data it never learnt from."""
+        job = self.job(quiet=quiet)
+        return self.task.evaluate(self.recipe, job, self.load(job), quiet=quiet)
+
+    def show_evaluation(self, *, as_json: bool = False) -> None:
+        """Print the evaluation as a table or as one JSON object."""
+        results = self.evaluate(quiet=as_json)
+        if as_json:
+            print(json.dumps(results.as_json(), ensure_ascii=False))
+        else:
+            self.task.show(results)
+
+    def predict(self, inputs: Sequence[str]) -> list[str]:
+        """Answer for new inputs, a line each."""
+        if not inputs:
+            raise UserError("predict came without an input; allowed: numbers, a file, or test:3.")
+        return self.task.predict(self.recipe, self.folder, inputs)
+
+    def transcribe(self, files: Sequence[str], *, as_json: bool = False) -> int:
+        """Write down what is said in audio files; the exit code is 1 if one could not be read."""
+        task = self.task
+        if not hasattr(task, "transcribe"):
+            raise UserError(f"{self.folder} is a run of '{self.recipe.name}', which does not hear; allowed: a speech run.")
+        code: int = task.transcribe(self.recipe, self.folder, files, as_json=as_json)
+        return code
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read the resolved recipe of a run folder."""
+    import yaml
+
+    try:
+        settings = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise LocutionError(f"{folder / 'recipe.yaml'} is damaged: {config.one_line(error)}") from error
+    config.refuse_targets(settings)
+    return from_settings(settings)
+
+
+def build_task(recipe: Recipe) -> Task:
+    """Make the task that a recipe names."""
+    task: Task = part("task", recipe.task)()
+    return task
+
+
+def prepare(recipe: Recipe, task: Task, *, quiet: bool) -> Job:
+    """Build the job, every first weight drawn from the recipe's seed."""
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    reseed(stream_key(recipe.seed, "weights"), torch.device("cpu"))
+    return task.prepare(recipe, quiet=quiet)
+
+
+def train(recipe: str, *overrides: str, quiet: bool = False) -> Run:
+    """Train a recipe and return the run; the words are those of the command line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train("line", "steps=2", f"run_dir={folder}/line", quiet=True).recipe.steps
+    run: ...
+    2
+    """
+    resolved = resolve(recipe, overrides)
+    folder = RunFolder.create(resolved.name, resolved.run_dir, config.to_yaml(resolved.settings()))
+    return go(folder, resolved, quiet=quiet)
+
+
+def resume(where: str | Path, *, quiet: bool = False) -> Run:
+    """Go on with a run from its last good checkpoint, to the same weights as if it had never stopped."""
+    folder = RunFolder.open(where)
+    recipe = read_recipe(folder.path)
+    if (folder.path / "results.json").is_file():
+        print(f"run: {folder.path}")
+        return Run(folder.path, recipe)
+    return go(folder, recipe, quiet=quiet)
+
+
+def build_engine(recipe: Recipe, job: Job, folder: RunFolder, *, quiet: bool) -> Engine:
+    """Put the engine together: the job's model, turns and watchers, the recipe's methods and trackers."""
+    from locution.reporting.progress import Progress
+    from locution.reporting.trackers import JSONLines
+
+    trackers = [part("tracker", name)(folder.path) for name in recipe.trackers]
+    observers = [
+        *job.observers,
+        JSONLines(folder.path),
+        *trackers,
+        *([] if quiet or job.speaks else [Progress(recipe.name, unit=job.unit, per_example=job.per_example)]),
+        Checkpoints(folder.checkpoints, every_seconds=recipe.checkpoint_every),  # last: what others hold belongs in it
+    ]
+    return Engine(
+        job.model,
+        job.turns,
+        recipe.built_methods(),
+        observers=observers,
+        seed=recipe.seed,
+        accumulate=recipe.accumulate,
+        precision=recipe.precision,
+        device=recipe.device,
+        compile=recipe.compile,
+        log_every=recipe.log_every,
+        measure_every=recipe.measure_every,
+    )
+
+
+def go(folder: RunFolder, recipe: Recipe, *, quiet: bool) -> Run:
+    """Train, judge and write down, in a run folder that nobody else writes to."""
+    run = Run(folder.path, recipe)
+    with folder.lock(), stopping_by_signal() as signals:
+        job = prepare(recipe, run.task, quiet=quiet)
+        engine = build_engine(recipe, job, folder, quiet=quiet)
+        kept = read_checkpoint(folder.checkpoints)
+        if kept is not None:
+            engine.load_state_dict(kept)
+        signals.attach(engine)
+        begun = time.perf_counter()
+        engine.fit(job.batches, epochs=recipe.epochs, steps=recipe.steps)
+        signals.leave_if_asked(folder.path)
+        if engine.group.first:
+            judge(run, job, engine, time.perf_counter() - begun, quiet=quiet)
+            print(f"run: {folder.path}")
+        engine.group.wait()
+    return run
+
+
+def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
+    """Keep what was trained, judge it, and write the report."""
+    model = engine.trained()
+    run.task.save(model, run.folder)
+    begun = time.perf_counter()
+    results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
+    rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
+    spent = conclusion.cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
+    warnings = [line for observer in job.observers for line in getattr(observer, "warnings", [])]
+    conclusion.conclude(run, results, spent, engine.stopping, warnings)
+    if not quiet:
+        run.task.show(results)
+        for line in results.warnings:
+            print(f"warning: {line}")

@@ -1,0 +1,70 @@
+"""The vocabulary as pages to read: a Markdown file a term, made from the code, and an index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from locution.vocabulary.entry import Entry
+from locution.vocabulary.lookup import Term, terms
+
+
+def page(term: Term) -> str:
+    """Write the page of a term: what it is, an example that runs, where it comes from, where it lives.
+
+    >>> from locution.vocabulary.lookup import find
+    >>> print(page(find("batch")).splitlines()[0])
+    # batch
+    """
+    entry = Entry(term)
+    module, _, attribute = term.code.partition(":")
+    path = f"{module.replace('.', '/')}.py"
+    parts = [f"# {term.title}", entry.definition]
+    if entry.body:
+        parts.append(entry.body if _is_prose(entry.body) else f"```text\n{entry.body}\n```")
+    parts += ["## Example", f"```pycon\n{entry.example}\n```"]
+    if term.recipe:
+        parts += ["## See it run", f"```bash\nlocution train {term.recipe}\n```"]
+    parts += ["## Where", f"- code: [`{attribute}` in `{path}`](../../{path})", f"- source: {entry.source}"]
+    if term.aliases:
+        parts.append(f"- also called: {', '.join(term.aliases)}")
+    parts.append(f"- in the terminal: `locution term {term.name} --run`")
+    text = "\n\n".join(parts)
+    return text.replace("\n\n- ", "\n- ").replace("## Where\n- ", "## Where\n\n- ") + "\n"
+
+
+def _is_prose(text: str) -> bool:
+    # an underlined heading (numpy's "Parameters" section) is laid out by hand: keep its lines as they are
+    return not any(set(line.strip()) == {"-"} for line in text.splitlines())
+
+
+def index() -> str:
+    """Write the list of all terms."""
+    rows = [f"| {t.row} | [{t.title}]({t.name}.md) | {t.kind} | {Entry(t).definition} |" for t in terms().values()]
+    head = "# The vocabulary\n\nEvery term is a part that runs. `locution term NAME --run` shows and runs one."
+    return "\n".join([head, "", "| row | term | kind | what it is |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Make all pages: name of the file, text."""
+    yield "README.md", index()
+    for term in terms().values():
+        yield f"{term.name}.md", page(term)
+
+
+def write(folder: Path) -> int:
+    """Write all pages into a folder, remove those of terms that are gone, and count them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = dict(pages())
+    for old in folder.glob("*.md"):
+        if old.name not in made:
+            old.unlink()
+    for name, text in made.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return len(made)
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/vocabulary")
+    print(f"{write(place)} pages in {place}")
