@@ -47,7 +47,7 @@ def frames_key(encoder: Any, content: str, precision: str = "bf16") -> str:
         "format": FORMAT,
         "encoder": weights_digest(encoder),
         "unpadded": bool(getattr(encoder, "unpadded", True)),
-        "mel": f"whisper-16000-400-160-{encoder.n_mels}",
+        "mel": f"whisper-16000-400-160-{encoder.config.n_mels}",
         "precision": precision,
         "content": content,
     }

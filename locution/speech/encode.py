@@ -51,7 +51,7 @@ def encode_clips(
     device = next(encoder.parameters()).device
 
     def read(rows: list[int]) -> tuple[Tensor, Tensor]:
-        return log_mel_batch([waveform(load(i)) for i in rows], encoder.n_mels)
+        return log_mel_batch([waveform(load(i)) for i in rows], encoder.config.n_mels)
 
     batches = like_lengths(seconds, budget)
     with ThreadPoolExecutor(1) as reader:

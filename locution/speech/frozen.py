@@ -78,6 +78,13 @@ def load_encoder(name: str | Path = EMBEDDED_NAME, *, unpadded: bool = False) ->
     return freeze(WhisperFrames(model.encoder, unpadded=unpadded))
 
 
+def frame_rate(encoder: nn.Module) -> float:
+    """Say how many frames an encoder gives for each second of sound: Whisper 50, the embedded one 25."""
+    from locution.speech.whisper import WhisperFrames
+
+    return 50.0 if isinstance(encoder, WhisperFrames) else 25.0
+
+
 def load_language_model(name: str | Path = EMBEDDED_NAME, *, dtype: str = "auto") -> tuple[Any, Any]:
     """Load the language model, the half that writes, and its tokenizer, by hub name or folder, and freeze it.
 
@@ -98,6 +105,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise UserError("speech needs its extra: pip install 'locution[speech]'.") from error
+    transformers.utils.logging.disable_progress_bar()
     return transformers
 
 

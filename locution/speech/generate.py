@@ -73,7 +73,7 @@ def generate(
     if change is not None:
         audio = change(audio, heard)
     x, mask = recogniser.sequence(audio, heard)
-    rate = float(getattr(recogniser.encoder, "frame_rate", 25.0))
+    rate = recogniser.frame_rate
     limits = (lengths / rate * tokens_per_second).long() + 8  # (B,)
     rows = _decode(recogniser, x, mask, limits)
     return [_written(recogniser, row) for row in rows]

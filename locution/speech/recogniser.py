@@ -26,7 +26,7 @@ class Recogniser(nn.Module):
     ----------
     projector: module of the projector contract. language_model: a causal language model of transformers.
     tokenizer: its tokenizer. prompt: what stands around the audio; chosen by the tokenizer if it is not
-    given. encoder: needed to go from sound, not from cached frames.
+    given. encoder: needed to go from sound, not from cached frames. frame_rate: its frames a second.
 
     Reference: Z. Ma et al., 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity",
     section 3.
@@ -40,8 +40,10 @@ class Recogniser(nn.Module):
         *,
         prompt: Prompt | None = None,
         encoder: nn.Module | None = None,
+        frame_rate: float = 25.0,
     ) -> None:
         super().__init__()
+        self.frame_rate = frame_rate
         self.projector = projector
         self.language_model = freeze(language_model)
         self.encoder = freeze(encoder) if encoder is not None else None

@@ -137,9 +137,11 @@ class Utterances:
             return [ranked[i : i + self.batch_size] for i in range(0, len(ranked), self.batch_size)]
         draw = generator(seed, "data", number)
         shuffled = torch.randperm(len(self), generator=draw)
-        pools = shuffled.split(POOL * self.batch_size)
-        ranked = [pool[torch.argsort(self.frame_counts[pool], stable=True)] for pool in pools]
-        batches = [batch.tolist() for pool in ranked for batch in torch.split(pool, self.batch_size)]  # type: ignore[no-untyped-call]
+        batches: list[list[int]] = []
+        for start in range(0, len(self), POOL * self.batch_size):
+            pool = shuffled[start : start + POOL * self.batch_size]
+            ranked = pool[torch.argsort(self.frame_counts[pool], stable=True)].tolist()
+            batches += [ranked[i : i + self.batch_size] for i in range(0, len(ranked), self.batch_size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
     def batch(self, rows: Sequence[int], draw: torch.Generator | None = None) -> Batch:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from locution.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What goes in, bands of a spectrogram, and what comes out, the width of a frame."""
+
+    n_mels: int
+    width: int
 
 
 class WhisperFrames(nn.Module):
@@ -23,13 +32,10 @@ class WhisperFrames(nn.Module):
     2.2.
     """
 
-    frame_rate = 50.0
-
     def __init__(self, encoder: Any, *, unpadded: bool = False) -> None:
         super().__init__()
         self.encoder, self.unpadded = encoder, unpadded
-        self.width: int = encoder.config.d_model
-        self.n_mels: int = encoder.config.num_mel_bins
+        self.config = Shape(encoder.config.num_mel_bins, encoder.config.d_model)
 
     @property
     def longest(self) -> int:
@@ -42,7 +48,7 @@ class WhisperFrames(nn.Module):
             raise UserError(
                 f"a clip of {mel.shape[1] / 100:g} s; allowed: {self.longest / 100:g} s, so cut it first."
             )
-        room = mel.shape[1] + 1 if self.unpadded else self.longest
+        room = mel.shape[1] + 4 if self.unpadded else self.longest  # both convolutions must see silence
         mel = with_silence(mel, lengths, min(room, self.longest))
         mel = mel.transpose(1, 2).to(self.encoder.conv1.weight.dtype)  # (B, n_mels, F)
         kept = (lengths + 1) // 2

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from locution.speech.whisper import Shape
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import transformers
@@ -70,12 +72,12 @@ def make_whisper(seed: int = 0) -> Any:
 class TinyEncoder(nn.Module):
     """The contract of an encoder in a dozen lines: every fourth mel frame, projected."""
 
-    frame_rate, n_mels, width = 25.0, 80, 24
+    config = Shape(n_mels=80, width=24)
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(7)
-        self.layer = nn.Linear(80, self.width)
+        self.layer = nn.Linear(80, 24)
 
     def features(self, mel: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.layer(mel[:, ::4]), (lengths + 3) // 4
