@@ -148,16 +148,21 @@ def draw_parameters(model: nn.Module, path: str | Path | None = None, names: Seq
     """Draw a histogram of each parameter (or of those named); write it where `path` says."""
     from matplotlib.figure import Figure
 
-    shown = list(names) or [name for name, p in model.named_parameters() if p.numel() > 1]
+    known = dict(model.named_parameters())
+    shown = list(names) or [name for name, parameter in known.items() if parameter.numel() > 1]
     columns = max(1, min(3, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(3.6 * columns, 2.4 * rows), layout="constrained")
     for index, name in enumerate(shown):
-        counts, edges = histogram(model, name, bins=40)
+        if name not in known:
+            raise unknown("parameter of this model", name, known)
+        counts, edges = histogram(model, name, bins=max(5, min(40, int(known[name].numel() ** 0.5))))
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.stairs(counts.numpy(), edges.numpy(), fill=True, color="C0")
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=8)
+        axes.locator_params(nbins=5)
+        axes.set_ylabel("how many", fontsize=8)
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
