@@ -26,8 +26,8 @@ class Signals(Observer):
     """Signals turn Ctrl-C (SIGINT) and SIGTERM into a wish to stop: the step ends, a checkpoint follows.
 
     Before training begins and after it has ended, a signal ends the process at once. A second Ctrl-C always
-    does. The exit codes are the usual ones, 128 plus the signal's number: 130 and 143. In a group of processes,
-    which a signal may reach at different steps or only in part, all of them agree at the next record.
+    does. The exit codes are the usual ones, 128 plus the signal's number: 130 and 143. In a group of
+    processes, which a signal may reach at different steps or only in part, all agree at the next record.
 
     >>> Signals().code
     0
