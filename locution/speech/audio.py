@@ -37,6 +37,9 @@ class Audio:
     >>> audio = Audio(np.zeros(8000, np.float32), 16000)
     >>> audio.seconds, audio.silent
     (0.5, True)
+
+    Reference: C. E. Shannon, 1949, "Communication in the Presence of Noise", theorem 1 (what a rate can
+    hold).
     """
 
     samples: Samples

@@ -22,6 +22,8 @@ def freeze(module: nn.Module) -> nn.Module:
     >>> frozen = freeze(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
     >>> frozen.training, any(p.requires_grad for p in frozen.parameters())
     (False, False)
+
+    Reference: J. Yosinski et al., 2014, "How transferable are features in deep neural networks?", section 2.
     """
     return module.requires_grad_(False).eval()
 

@@ -16,8 +16,8 @@ IGNORED = -100  # a target that no loss counts
 
 
 class Recogniser(nn.Module):
-    """A speech recogniser turns sound into text: here an encoder hears, a projector translates what it heard
-    into a language model's own embeddings, and the language model writes it down.
+    """A speech recogniser turns sound into text: an encoder hears, a projector translates what it heard into
+    a language model's own embeddings, and the language model writes it down.
 
     Only the projector learns. A sequence is: prompt before, audio, prompt after, transcript, end mark; clips
     of unequal length are padded on the left, so that all transcripts end at the same place.
@@ -27,6 +27,16 @@ class Recogniser(nn.Module):
     projector: module of the projector contract. language_model: a causal language model of transformers.
     tokenizer: its tokenizer. prompt: what stands around the audio; chosen by the tokenizer if it is not
     given. encoder: needed to go from sound, not from cached frames. frame_rate: its frames a second.
+
+    >>> from locution.speech.decoder import DecoderConfig, build_decoder
+    >>> from locution.speech.projectors import build_projector
+    >>> from locution.speech.tokenizer import train_tokenizer
+    >>> model = build_decoder(DecoderConfig(width=8, layers=1, heads=1, inner=16))
+    >>> recogniser = Recogniser(build_projector("mlp", 6, 8, gain=0.02), model, train_tokenizer())
+    >>> text, frames = torch.tensor([[6, 4, 2]]), torch.randn(1, 9, 6)
+    >>> heard, said = {"frames": frames, "lengths": torch.tensor([9])}, {"text": text}
+    >>> recogniser(heard | said | {"text_lengths": torch.tensor([3])}).shape
+    torch.Size([1, 3, 61])
 
     Reference: Z. Ma et al., 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity",
     section 3.

@@ -31,13 +31,20 @@ def projector_kinds() -> dict[str, type[nn.Module]]:
 
 
 def build_projector(kind: str, inputs: int, outputs: int, *, gain: float, **settings: Any) -> nn.Module:
-    """Build the projector of a kind, by name, for an encoder of one width and a language model of another.
+    """A projector is the trained piece between two frozen models: it turns what the one gives into what the
+    other reads.
+
+    Built here by the name of its kind, for an encoder's width, a language model's width, and the scale (root
+    mean square) of the language model's token embeddings.
 
     >>> build_projector("mlp", 6, 8, gain=0.02, stack=2).settings
     {'stack': 2, 'hidden': 8}
     >>> build_projector("mpl", 6, 8, gain=0.02)
     Traceback (most recent call last):
     locution.errors.UserError: 'mpl' is no projector. Did you mean 'mlp'? Allowed: linear, mlp.
+
+    Reference: Z. Ma et al., 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity",
+    section 3.2.
     """
     kinds = projector_kinds()
     if kind not in kinds:
