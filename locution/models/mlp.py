@@ -28,21 +28,32 @@ def fully_connected(inputs: int, outputs: int) -> nn.Linear:
     return nn.Linear(inputs, outputs)
 
 
-def hidden_layer(
-    inputs: int, outputs: int, activation: str = "relu", dropout: float = 0.0
-) -> list[nn.Module]:
+def hidden_features(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     """A hidden layer stands between the input and the output, and nobody tells it what to put out.
 
-    It is a fully connected layer, an activation, and dropout if any: what training makes of it is its own.
+    This hands out what each of them makes of the inputs: all that goes into a layer with weights, but the
+    first.
 
-    >>> [type(part).__name__ for part in hidden_layer(3, 2, "tanh", 0.1)]
-    ['Linear', 'Tanh', 'Dropout']
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> [tuple(h.shape) for h in hidden_features(MLP([64, 32, 16, 10]), torch.zeros(5, 64))]
+    [(5, 32), (5, 16)]
 
     Reference: D. Rumelhart, G. Hinton, R. Williams, 1986, "Learning representations by back-propagating
     errors".
     """
-    parts = [fully_connected(inputs, outputs), activation_named(activation)]
-    return [*parts, nn.Dropout(dropout)] if dropout > 0 else parts
+    came: list[Tensor] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _, args: came.append(args[0]))
+        for module in model.modules()
+        if any(parameter.dim() >= 2 for parameter in module.parameters(recurse=False))
+    ]
+    try:
+        model(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return came[1:]
 
 
 class Residual(nn.Module):
@@ -66,13 +77,13 @@ class Residual(nn.Module):
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron (MLP) is a row of fully connected layers with a bend after each but the last.
+    """A multilayer perceptron (MLP) is a row of fully connected layers with a bend between each and the next.
 
     Parameters
     ----------
     widths: the number of features before, between and after the layers, such as (64, 128, 10): two layers.
     activation: the bend, by name. dropout: the share of hidden units left out at random in training.
-    residual: hidden layers that are as wide as what comes in add their input to their output.
+    residual: a bend and the layer behind it add what came in to what goes out, where the widths allow.
 
     Shapes: inputs (N, ...) are flattened to (N, widths[0]); outputs (N, widths[-1]).
 
@@ -96,11 +107,12 @@ class MLP(nn.Module):
             len(widths) >= 2 and min(widths) >= 1, "widths", list(widths), "two or more whole numbers from 1"
         )
         require(0.0 <= dropout < 1.0, "dropout", dropout, "a share from 0 up to, not with, 1")
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths[:-1]):
-            parts = hidden_layer(before, after, activation, dropout)
+        layers: list[nn.Module] = [fully_connected(widths[0], widths[1])]
+        for before, after in pairwise(widths[1:]):
+            rest = [nn.Dropout(dropout)] if dropout > 0 else []
+            parts = [activation_named(activation), *rest, fully_connected(before, after)]
             layers += [Residual(nn.Sequential(*parts))] if residual and before == after else parts
-        self.layers = nn.Sequential(*layers, fully_connected(widths[-2], widths[-1]))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Carry (N, ...) through the layers to (N, widths[-1])."""
@@ -109,7 +121,7 @@ class MLP(nn.Module):
 
 @dataclass(frozen=True)
 class MLPModel:
-    """A multilayer perceptron (MLP) is a row of fully connected layers with a bend after each but the last.
+    """A multilayer perceptron (MLP) is a row of fully connected layers with a bend between each and the next.
 
     `widths` are those of the hidden layers: the data say how many features come in and how many numbers go
     out. `activation`, `dropout` and `residual` are those of `MLP`.
