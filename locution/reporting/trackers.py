@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+from locution.engine.durable import disk_errors
+from locution.engine.metrics_file import cut_metrics
 from locution.engine.observer import Observer, Record
 
 if TYPE_CHECKING:
@@ -44,47 +44,25 @@ def flat(record: Record) -> dict[str, Any]:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Read the records of `metrics.jsonl`; a last line that was cut off by a crash is left out.
+    """Read the records of `metrics.jsonl`; a line that was cut off by a crash, and all after it, is left out.
 
     `path` is the file or the run folder; where there is none, the list is empty.
     """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
-    return [line for _, line in _lines(path)] if path.exists() else []
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Go through the whole lines of a file: where each ends, in bytes, and what it says."""
-    end = 0
+    records: list[dict[str, Any]] = []
+    if not path.is_file():
+        return records
     with path.open("rb") as file:
         for raw in file:
             try:
-                line = json.loads(raw)
+                record = json.loads(raw)
             except ValueError:
-                return
-            if not raw.endswith(b"\n") or not isinstance(line, dict):
-                return
-            end += len(raw)
-            yield end, line
-
-
-def cut(path: str | Path, step: int) -> set[str]:
-    """Cut off all that comes after a step, so that a resumed run writes each record once.
-
-    Returns the kinds of record ("step", "epoch") that the file already holds of that very step. The note that
-    a run ended is cut off too: the run goes on.
-    """
-    path, kept, kinds = Path(path), 0, set[str]()
-    if not path.exists():
-        return kinds
-    for end, line in _lines(path):
-        if line.get("step", 0) > step or line.get("kind") == "end":
-            break
-        kept = end
-        if line.get("step") == step:
-            kinds.add(str(line.get("kind")))
-    os.truncate(path, kept)
-    return kinds
+                return records
+            if not raw.endswith(b"\n") or not isinstance(record, dict):
+                return records
+            records.append(record)
+    return records
 
 
 class JSONLines(Observer):
@@ -96,7 +74,7 @@ class JSONLines(Observer):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tracker = JSONLines(folder)
-    ...     tracker.open(0)
+    ...     tracker.open(0, 0)
     ...     _ = tracker.watch(Record("step", 1, 0, 0.5, 0.1, 32, 0.25, {"gradient_norm": 2.0}))
     ...     tracker.close()
     ...     read_metrics(folder)[0]["gradient_norm"]
@@ -108,29 +86,29 @@ class JSONLines(Observer):
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / FILE
         self.file: IO[str] | None = None
-        self.resumed, self.held = 0, set[str]()
 
     def start(self, engine: Engine) -> None:
         """Open the file; in a group of processes only the first writes."""
         if engine.group.first:
-            self.open(engine.number)
+            self.open(engine.number, engine.epoch)
 
-    def open(self, step: int) -> None:
+    def open(self, step: int, epoch: int) -> None:
         """Open the file to go on after a step."""
         self.close()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.resumed, self.held = step, cut(self.path, step)
-        self.file = self.path.open("a", encoding="utf-8")
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            cut_metrics(self.path, step, epoch)
+            self.file = self.path.open("a", encoding="utf-8")
 
     def watch(self, record: Record) -> None:
         """Write the record."""
-        if self.file is None or (record.step == self.resumed and record.kind in self.held):
-            return
         self.write(flat(record))
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line and hand it over."""
-        if self.file is not None:
+        if self.file is None:
+            return
+        with disk_errors(self.path):
             self.file.write(json.dumps(line, ensure_ascii=True, separators=(", ", ": ")) + "\n")
             self.file.flush()
 
