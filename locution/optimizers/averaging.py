@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from locution.engine.method import Method, Plan, Step
+from locution.engine.method import Method, Optimizer, Plan, Step
 from locution.engine.modes import batch_norms
 from locution.errors import LocutionError, UserError, require, unknown
 from locution.models.surgery import lean_copy
@@ -170,12 +170,15 @@ class AveragingMethod(Method):
         self.loaded: dict[str, Any] | None = None
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
+        self.average = self.loaded = None  # a new training begins
+        return model
+
+    def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
         if self.start > 0 and plan.steps is None:
             raise UserError(
                 f"averaging.start is {self.start}, a share of steps that nobody can count; allowed: 0."
             )
-        self.average = self.loaded = None  # a new training begins
-        return model
+        return optimizer
 
     def update(self, model: nn.Module, step: Step) -> None:
         begin = int(self.start * (step.plan.steps or 0))
