@@ -1,0 +1,86 @@
+"""The trapezoid: a learning rate that rises, stays, and falls to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from locution.engine.method import Method, Optimizer, Plan
+from locution.errors import UserError, require
+
+
+def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
+    """The trapezoid schedule raises the step size evenly, keeps it level, and lowers it evenly to nothing.
+
+    step: from 0; steps: of the whole training; warmup: steps of the rise; decay: share of the steps that
+    fall. Returns the factor of the step size.
+
+    >>> [round(trapezoid(step, 10, 2, 0.4), 2) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+    Reference: Hägele et al., 2024, "Scaling laws and compute-optimal training beyond fixed training
+    durations", 3.
+    """
+    rise = (step + 1) / warmup if step < warmup else 1.0
+    fall = (steps - step) / (decay * steps) if decay else 1.0
+    return max(0.0, min(1.0, rise, fall))
+
+
+class Trapezoid:
+    """An optimizer around an optimizer that sets its learning rates by the trapezoid before each step."""
+
+    def __init__(self, optimizer: Optimizer, steps: int, warmup: int = 100, decay: float = 0.3) -> None:
+        self.optimizer, self.steps, self.warmup, self.decay = optimizer, steps, warmup, decay
+        self.number, self.param_groups = 0, optimizer.param_groups
+        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
+
+    def step(self, closure: Callable[[], Tensor]) -> Any:
+        """Set the learning rates, then take the step."""
+        factor = trapezoid(self.number, self.steps, self.warmup, self.decay)
+        for group, peak in zip(self.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        self.number += 1
+        return self.optimizer.step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        self.optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step's number, and the optimizer inside."""
+        return {"number": self.number, "peaks": self.peaks, "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.number, self.peaks = int(state_dict["number"]), list(state_dict["peaks"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.param_groups = self.optimizer.param_groups
+
+
+@dataclass
+class TrapezoidMethod(Method):
+    """The trapezoid schedule as a method: warm up for some steps, stay level, fall to nothing over the last
+    share.
+
+    >>> TrapezoidMethod(warmup=10, decay=0.2)
+    TrapezoidMethod(warmup=10, decay=0.2)
+    """
+
+    name: ClassVar[str] = "trapezoid"
+    warmup: int = 100
+    decay: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(self.warmup >= 0, "trapezoid.warmup", self.warmup, "a whole number from 0")
+        require(0 <= self.decay <= 1, "trapezoid.decay", self.decay, "a share from 0 to 1")
+
+    def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
+        """Wrap the optimizer of a turn; the number of steps must be known."""
+        if plan.steps is None:
+            raise UserError(
+                "'trapezoid' must know how long training lasts; give steps, or epochs of a known length."
+            )
+        return Trapezoid(optimizer, plan.steps, self.warmup, self.decay)
