@@ -137,11 +137,12 @@ def _topological(listed: list[Method], present: set[str]) -> Iterator[Method]:
 SEAMS = ("model", "optimizer", "batch", "loss", "gradient", "update", "finish", "trained")
 
 
-def seams(method: Method) -> tuple[str, ...]:
+def seams(method: Method | type[Method]) -> tuple[str, ...]:
     """Name the seams that a method fills.
 
     >>> class Nothing(Method): name = "nothing"
     >>> seams(Nothing())
     ()
     """
-    return tuple(seam for seam in SEAMS if getattr(type(method), seam) is not getattr(Method, seam))
+    kind = method if isinstance(method, type) else type(method)
+    return tuple(seam for seam in SEAMS if getattr(kind, seam) is not getattr(Method, seam))

@@ -81,6 +81,19 @@ class Entry:
         return rest.split(">>>")[0].strip()
 
     @property
+    def paragraphs(self) -> list[str]:
+        """The body's paragraphs, each one line; what stands under an underlined heading keeps its lines."""
+        found = []
+        for paragraph in re.split(r"\n\s*\n", self.body):
+            lines = [line.strip() for line in paragraph.splitlines()]
+            heading = len(lines) > 1 and set(lines[1]) == {"-"}
+            if heading:
+                found.append(lines[0])
+                lines = lines[2:]
+            found.append(" ".join(line for line in lines if line))
+        return [paragraph for paragraph in found if paragraph]
+
+    @property
     def example(self) -> str:
         """The example as it is typed and what it prints."""
         lines = []

@@ -52,11 +52,13 @@ def term(name: str, *, run: bool = False) -> None:
     console, found = Console(), entry.term
     console.print(Text(found.title, style="bold"), Text(f"  {found.name}, a {found.kind}", style="dim"), sep="")
     console.print(entry.definition, markup=False, highlight=False)
-    if entry.body:
+    for paragraph in entry.paragraphs:
         console.print()
-        console.print(entry.body, markup=False, highlight=False)
+        console.print(paragraph, markup=False, highlight=False)
     console.print()
-    console.print(Padding(Syntax(entry.example, "pycon", theme="ansi_dark", background_color="default"), (0, 2)))
+    console.print(Padding(Syntax(
+                entry.example, "pycon", theme="ansi_dark", background_color="default", word_wrap=True
+            ), (0, 2)))
     console.print()
     facts: list[tuple[str, Any]] = [
         ("source", entry.source),
