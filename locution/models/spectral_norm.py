@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 from locution.engine.method import Method, Plan, Step
@@ -17,44 +16,55 @@ from locution.errors import UserError, require
 from locution.models.surgery import lean_copy, match_layers
 
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-START = 200  # power iterations when a layer is first measured; then a few each step keep up
+START = 50  # iterations when a layer is first measured; then one each step keeps up
+WIDTH = 8  # vectors that are followed
+TINY = 1e-12  # a weight of zeros stays one
 
 
 class SpectralNorm(nn.Module):
     """SpectralNorm is the layer's weight over its largest singular value, as a parametrization that torch
     applies.
 
-    The singular vectors u, v are buffers, and move by `advance` alone: every pass of a step, whether of a
-    micro-batch or SAM's second, sees the same function.
+    The singular value is followed by subspace iteration: as training presses the singular values down, many
+    come to lie close together, and a single vector would lose the largest one. The subspace is a buffer and
+    moves by `advance` alone: every pass of a step, whether of a micro-batch or SAM's second, sees the same
+    function.
 
     >>> weight = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
     >>> SpectralNorm(weight, torch.Generator().manual_seed(0))(weight)
     tensor([[1.0000, 0.0000], [0.0000, 0.3333]])
+
+    Reference: Golub, Van Loan, 2013, "Matrix computations", section 8.2.4.
     """
 
     def __init__(self, weight: Tensor, stream: torch.Generator) -> None:
         super().__init__()
-        rows, columns = weight.flatten(1).shape
-        self.u, self.v = nn.Buffer(torch.empty(rows)), nn.Buffer(torch.empty(columns))
-        self.u.copy_(normalize(torch.randn(rows, generator=stream), dim=0))
-        self.to(weight.device)
+        columns = weight.flatten(1).shape[1]
+        start = torch.randn(columns, min(WIDTH, *weight.flatten(1).shape), generator=stream)
+        self.basis = nn.Buffer(
+            torch.linalg.qr(start).Q.to(weight.device)
+        )  # (columns, width), best vector first
         self.advance(weight, START)
 
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):  # in bf16 the value would be off by 1 in 256
-            matrix = weight.flatten(1).float()  # (rows, columns)
-            return weight / torch.dot(self.u, matrix @ self.v)
+            value = torch.linalg.vector_norm(weight.flatten(1).float() @ self.basis[:, 0])
+            return weight / value.clamp(min=TINY).to(weight.dtype)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         return weight
 
     @torch.no_grad()
     def advance(self, weight: Tensor, iterations: int = 1) -> None:
-        """Follow the weight: one power iteration brings u and v nearer to its first singular vectors."""
-        matrix = weight.flatten(1).float()
+        """Follow the weight: turn the subspace towards its first singular vectors, and find the first in
+        it."""
+        matrix = weight.flatten(1).float()  # (rows, columns)
+        basis = self.basis
         for _ in range(iterations):
-            self.v.copy_(normalize(matrix.T @ self.u, dim=0))
-            self.u.copy_(normalize(matrix @ self.v, dim=0))
+            basis = torch.linalg.qr(matrix.T @ (matrix @ basis)).Q
+        image = matrix @ basis  # (rows, width)
+        turn = torch.linalg.eigh(image.T @ image).eigenvectors.flip(1)  # (width, width), largest first
+        self.basis.copy_(basis @ turn)
 
 
 def normalised_layers(model: nn.Module) -> list[tuple[nn.Module, SpectralNorm, Tensor]]:
@@ -152,7 +162,7 @@ class SpectralNormMethod(Method):
     stretches nothing.
 
     A chain of such layers and of activations like ReLU then moves its output no further than its input
-    moves: a GAN's critic stays smooth. Power iteration follows the singular value as the weight moves; what
+    moves: a GAN's critic stays smooth. The singular value is followed as the weight moves; what
     leaves training has plain weights whose largest singular value is 1. `lipschitz_bound` reports the bound
     of a whole model.
 
