@@ -1,0 +1,88 @@
+"""Killed at any moment, with any methods: the same final weights to the bit, each sample once an epoch."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from train_small import EPOCHS, EXAMPLES, methods_found
+from zygote import Zygote
+
+METHODS = methods_found()
+
+
+def check_samples(run: Path) -> None:
+    """Each batch holds the same samples on every attempt, and each epoch holds every sample once."""
+    batches: dict[tuple[int, int], list[int]] = {}
+    for line in (run / "trace.jsonl").read_text().splitlines():
+        try:
+            epoch, place, numbers = json.loads(line)
+        except ValueError:
+            continue  # the kill came in the middle of the line
+        assert batches.setdefault((epoch, place), numbers) == numbers
+    for epoch in range(EPOCHS):
+        seen = [number for (e, _), numbers in batches.items() if e == epoch for number in numbers]
+        assert sorted(seen) == list(range(EXAMPLES))
+
+
+def check_metrics(run: Path, reference: Path) -> None:
+    """No record stands twice, and each says what it says in the run that was never killed."""
+    lines, expected = ((path / "metrics.jsonl").read_text().splitlines() for path in (run, reference))
+    assert len(lines) == len(set(lines))
+    assert lines[: len(expected)] == expected
+
+
+def never_killed(zygote: Zygote, folder: Path, methods: Sequence[str]) -> Path:
+    """Train without any harm."""
+    run = folder / "reference"
+    run.mkdir()
+    end = zygote.run("train", str(run), methods)
+    assert end.code == 0, end.output
+    check_samples(run)
+    return run
+
+
+def killed(zygote: Zygote, folder: Path, methods: Sequence[str], kills: int, seed: int) -> int:
+    """Kill trainings so many times, resume each until it is done, compare; return how many runs it took."""
+    source = random.Random(seed)
+    reference = never_killed(zygote, folder, methods)
+    runs = done = 0
+    while done < kills:
+        run = folder / f"killed-{runs}"
+        run.mkdir()
+        runs += 1
+        while not (run / "outcome.json").exists():
+            last = done >= kills
+            end = (
+                zygote.run("train", str(run), methods)
+                if last
+                else zygote.kill_within(0.5, source, "train", str(run), methods)
+            )
+            assert end.code == 0 or (end.code == -9 and not last), end.output
+            assert "damaged" not in end.output
+            done += end.code == -9
+        assert json.loads((run / "outcome.json").read_text()) == json.loads(
+            (reference / "outcome.json").read_text()
+        )
+        check_samples(run)
+        check_metrics(run, reference)
+    return runs
+
+
+def test_killed_six_times_with_every_method_on(zygote: Zygote, tmp_path: Path) -> None:
+    assert METHODS
+    assert killed(zygote, tmp_path, METHODS, kills=6, seed=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["", *METHODS])
+def test_killed_ten_times_with_each_method_alone(zygote: Zygote, tmp_path: Path, name: str) -> None:
+    assert killed(zygote, tmp_path, [name] if name else [], kills=10, seed=sum(name.encode()))
+
+
+@pytest.mark.long
+def test_killed_two_hundred_times(zygote: Zygote, tmp_path: Path) -> None:
+    assert killed(zygote, tmp_path, METHODS, kills=200, seed=1) >= 10
