@@ -44,15 +44,19 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Choose powers of ten to write at an axis, or round numbers where there are too few of them.
+    """Choose powers of ten to write at an axis, with twos and fives where there are too few of them.
 
-    >>> log_ticks(0.02, 200.0), log_ticks(2.0, 8.0)
-    ([0.1, 1.0, 10.0, 100.0], [2.0, 4.0, 6.0, 8.0])
+    >>> log_ticks(0.02, 200.0), log_ticks(0.15, 2.5), log_ticks(2.0, 8.0)
+    ([0.1, 1.0, 10.0, 100.0], [0.2, 0.5, 1.0, 2.0], [2.0, 4.0, 6.0, 8.0])
     """
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     every = max(1, -(-(last - first + 1) // (wanted + 1)))
     powers = [10.0**power for power in range(first, last + 1, every)]
-    return powers if len(powers) >= 2 else [tick for tick in ticks(low, high) if tick > 0]
+    if len(powers) >= 3:
+        return powers
+    between = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+    kept = [round(value, 12) for value in between if low <= value <= high]
+    return kept if len(kept) >= 3 else [tick for tick in ticks(low, high) if tick > 0]
 
 
 def short(value: float) -> str:
@@ -62,7 +66,7 @@ def short(value: float) -> str:
     ('0.25', '2k', '1e-6', '0', '2.5M')
     """
     size = abs(value)
-    if size >= 1e9 or 0 < size < 1e-3:
+    if size >= 1e9 or 0 < size < 1e-4:
         mantissa, power = f"{value:.0e}".split("e")
         return f"{mantissa}e{int(power)}"
     if size >= 1e6:
@@ -183,10 +187,11 @@ def legend(lines: Sequence[Line]) -> Html:
 
 
 def interval_chart(metrics: Sequence[Metric], *, alt: str) -> Html:
-    """Draw figures of one scale under each other, each a dot with its interval as a whisker.
+    """Draw figures of one scale under each other, each a mark on a band that spans its interval.
 
-    >>> interval_chart([Metric("wer", 0.12, 0.1, 0.14)], alt="word error rates").count("<circle")
-    1
+    >>> drawing = interval_chart([Metric("wer", 0.12, 0.1, 0.14)], alt="word error rates")
+    >>> drawing.count("between"), drawing.count("value")
+    (1, 1)
     """
     row, width, side = 42.0, WIDTH, 8.0
     height = row * len(metrics) + 30
@@ -206,7 +211,8 @@ def interval_chart(metrics: Sequence[Metric], *, alt: str) -> Html:
         drawn.append(letters(width - side, top + 16, str(metric), "row number", "end"))
         if not math.isfinite(metric.value):
             continue
+        middle = top + 28
         if metric.low is not None and metric.high is not None:
-            drawn.append(rule(x(metric.low), top + 28, x(metric.high), top + 28, f"whisker {colour}"))
-        drawn.append(dot(x(metric.value), top + 28, colour))
+            drawn.append(rule(x(metric.low), middle, x(metric.high), middle, f"between {colour}"))
+        drawn.append(rule(x(metric.value), middle - 7, x(metric.value), middle + 7, f"value {colour}"))
     return svg(width, height, alt, *drawn)

@@ -68,8 +68,8 @@ def print_transcriptions(
 ) -> None:
     """Print the first so many transcriptions under their references.
 
-    On a terminal the differing words are coloured; elsewhere they stand in brackets: {taken for another}, [-lost-],
-    {+made up+}.
+    On a terminal the differing words are coloured; elsewhere they stand in brackets: {taken for another},
+    [-lost-], {+made up+}.
     """
     console = console or Console()
     console.print(transcription_table(utterances[:count], signs=not console.is_terminal or console.no_color))

@@ -118,7 +118,7 @@ def joined(utterances: Sequence[Utterance]) -> Html:
         head = tag("p", tag("b", f"{rate(one):.2f}"), " ", name, seconds, class_="quiet")
         alone = None
         if one.encoder is not None:
-            heard = tag("span", one.encoder, class_="user", dir="auto")
+            heard = tag("span", one.encoder or "(nothing)", class_="user", dir="auto")
             alone = tag("p", "encoder alone: ", heard, class_="quiet small")
         items.append(tag("li", head, aligned(one.reference, one.hypothesis), alone))
     return join(tag("ul", *items, class_="utterances"))
