@@ -208,7 +208,7 @@ def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) ->
     results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
     rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
     spent = conclusion.cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
-    warnings = [line for observer in job.observers for line in getattr(observer, "warnings", [])]
+    warnings = [line for observer in job.observers for line in getattr(observer, "notes", [])]
     conclusion.conclude(run, results, spent, engine.stopping, warnings)
     if not quiet:
         run.task.show(results)

@@ -1,0 +1,81 @@
+"""What a user hands to `predict`: numbers, a file, or an example of the test set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from locution.data.dataset import Dataset
+from locution.engine import TensorBatches
+from locution.errors import UserError
+
+EXAMPLE = re.compile(r"^(test|development|train):(\d+)$")
+
+
+def read_input(text: str, data: Dataset) -> Tensor:
+    """Read one input for a model of this data, in the shape of one example.
+
+    `text` is numbers separated by commas, a .npy, .csv or .png file, or `test:3` for an example of the data.
+
+    >>> from locution.data.line import LineData
+    >>> read_input("10", LineData().load(seed=0))
+    tensor([10.])
+    """
+    example = EXAMPLE.match(text)
+    if example:
+        return _example(data, example.group(1), int(example.group(2)))
+    values = _file(text, data) if Path(text).suffix else None
+    if values is None:
+        try:
+            values = np.array([float(part) for part in text.split(",")], dtype=np.float32)
+        except ValueError:
+            allowed = f"{_size(data)} numbers separated by commas, a .npy, .csv or .png file, or test:3"
+            raise UserError(f"'{text}' is no input; allowed: {allowed}.") from None
+    tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
+    if tensor.numel() != _size(data):
+        raise UserError(f"the input has {tensor.numel()} numbers; allowed: {_size(data)}, of shape {data.inputs}.")
+    if not bool(torch.isfinite(tensor).all()):
+        raise UserError(f"'{text}' holds a number that is not finite; allowed: finite numbers.")
+    return tensor.reshape(data.inputs)
+
+
+def _size(data: Dataset) -> int:
+    return int(np.prod(data.inputs))
+
+
+def _example(data: Dataset, part: str, index: int) -> Tensor:
+    held: Any = getattr(data, part)
+    if not isinstance(held, TensorBatches):
+        raise UserError(f"there is no {part} set here; allowed: numbers, or a file.")
+    if index >= len(held):
+        raise UserError(f"{part}:{index} is not there; allowed: {part}:0 to {part}:{len(held) - 1}.")
+    tensor: Tensor = held.inputs[index]
+    return tensor
+
+
+def _file(text: str, data: Dataset) -> Any:
+    path = Path(text)
+    kind = path.suffix.lower()
+    if kind not in (".npy", ".csv", ".png"):
+        return None
+    if not path.is_file():
+        raise UserError(f"there is no file {text}; allowed: a .npy, .csv or .png file that is there.")
+    try:
+        if kind == ".npy":
+            return np.load(path, allow_pickle=False)
+        if kind == ".csv":
+            return np.loadtxt(path, delimiter=",", dtype=np.float32)
+        from matplotlib.image import imread
+
+        picture = imread(path)  # (rows, columns) or (rows, columns, 3 or 4), 0 black to 1 white
+    except (ValueError, OSError, SyntaxError) as error:
+        raise UserError(f"{text} cannot be read: {' '.join(str(error).split())}") from error
+    grey = picture if picture.ndim == 2 else picture[..., :3].mean(-1)
+    if grey.shape != tuple(data.inputs[-2:]):
+        raise UserError(f"{text} has {grey.shape[0]} x {grey.shape[1]} pixels; allowed: {' x '.join(map(str, data.inputs[-2:]))}.")
+    return 1.0 - grey  # ink is 1 in the data, white is 1 in a picture

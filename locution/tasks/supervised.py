@@ -1,0 +1,121 @@
+"""Supervised tasks: classification and regression, from examples whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from locution.data.dataset import Dataset
+from locution.engine import TensorBatches, Turn
+from locution.engine.state import load_trained_state, trained_state
+from locution.errors import LocutionError, UserError
+from locution.evaluation.overfitting import Overfitting
+from locution.gradients.norms import GradientNorms
+from locution.inference.predict import predict
+from locution.reporting.line_log import LineLog
+from locution.reporting.results import RunResults
+from locution.tasks.inputs import read_input
+from locution.tasks.judge import judge_classes, judge_values
+from locution.tasks.task import Job
+
+if TYPE_CHECKING:
+    from locution.recipe import Recipe
+
+WEIGHTS = "model.safetensors"
+
+
+class Supervised:
+    """Supervised learning goes from examples with known answers to a model that answers for new ones.
+
+    Classification answers with a class, regression with a value; which of the two is the data's affair.
+
+    >>> from locution.recipe import resolve
+    >>> job = Supervised().prepare(resolve("line"))
+    >>> job.data.describe()
+    'y = 2 x + 1: 5 to learn from; each (1,) -> 1 number'
+
+    Reference: T. Hastie, R. Tibshirani, J. Friedman, 2009, "The elements of statistical learning", chapter 2.
+    """
+
+    def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
+        """Load the data and build the model."""
+        data: Dataset = recipe.part("data").load(recipe.seed)
+        model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        turn = Turn(recipe.part("objective"), recipe.part("optimizer").build)
+        scalars = all(parameter.numel() == 1 for parameter in model.parameters())
+        observers: list[Any] = [GradientNorms()]
+        if data.development is not None:
+            observers.append(Overfitting(recipe.part("objective"), data.development))
+        if scalars and not quiet:
+            observers.append(LineLog())
+        return Job(model, [turn], data.train, observers, data, speaks=scalars)
+
+    def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
+        """Judge the model on the test set; where there is none, on what it learnt from, and say so."""
+        data: Dataset = job.data
+        held = data.test if data.test is not None else data.train
+        if not isinstance(held, TensorBatches):
+            raise LocutionError(f"{recipe.name} has no test data to judge by.")
+        outputs = predict(model, held.inputs).outputs
+        where = "held-out test set" if data.test is not None else "the training examples, for there are no others"
+        note = f"{len(held)} examples: {where}"
+        if data.labels:
+            results = judge_classes(recipe.name, outputs, held.inputs, held.targets, data.labels, note)
+        else:
+            results = judge_values(recipe.name, outputs, held.targets, note)
+        results.summary = recipe.describe
+        results.data = {"data": data.describe()}
+        return results
+
+    def show(self, results: RunResults) -> None:
+        """Print the figures with their intervals."""
+        from locution.reporting.tables import print_metrics
+
+        print_metrics(results)
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Keep the weights."""
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_state(model).items()}
+        save_file(tensors, folder / WEIGHTS)
+
+    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
+        """Build the model as training left it and put the weights in."""
+        from locution.engine import Plan
+
+        model = job.model
+        for method in recipe.built_methods():
+            model = method.model(model, Plan(recipe.seed))
+        for method in recipe.built_methods():
+            model = method.trained(model)
+        load_trained_state(model, load_file(folder / WEIGHTS))
+        return model.eval()
+
+    def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
+        """Answer for each input: a class with its probability, or a value."""
+        job = self.prepare(recipe, quiet=True)
+        model = self.load(recipe, job, folder)
+        data: Dataset = job.data
+        rows = [read_input(text, data) for text in inputs]
+        outputs = predict(model, torch.stack(rows)).outputs  # (N, C) or (N, 1)
+        return [answer(output, data.labels) for output in outputs]
+
+
+def answer(output: Tensor, labels: Sequence[str]) -> str:
+    """Say an output in words: the likeliest class and how likely, or the values.
+
+    >>> answer(torch.tensor([0.0, 5.0]), ["no", "yes"])
+    'yes (0.993)'
+    >>> answer(torch.tensor([21.000001]), [])
+    '21.0'
+    """
+    if labels:
+        chances = output.float().softmax(-1)
+        best = int(chances.argmax())
+        return f"{labels[best]} ({chances[best].item():.3f})"
+    return ", ".join(str(float(np.round(value, 4))) for value in output.flatten().tolist())
