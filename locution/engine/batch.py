@@ -52,6 +52,9 @@ class Batch:
     (3, 3.0)
     >>> [(len(part), share) for part, share in batch.split(2)]
     [(2, 0.66), (1, 0.33)]
+
+    Reference: L. Bottou, F. Curtis, J. Nocedal, 2018, "Optimization methods for large-scale machine
+    learning", section 3.3.
     """
 
     inputs: Tree
@@ -59,6 +62,14 @@ class Batch:
     weights: Tensor | None = None
 
     def __len__(self) -> int:
+        """The batch size is how many examples the model sees before its weights move once.
+
+        >>> len(Batch(torch.zeros(32, 8, 8)))
+        32
+
+        Reference: D. Masters, C. Luschi, 2018, "Revisiting small batch training for deep neural networks",
+        section 2.
+        """
         return examples(self.inputs)
 
     def weight(self) -> float:
@@ -82,9 +93,19 @@ class Batch:
         return Batch(map_tensors(cut, self.inputs), map_tensors(cut, self.targets), map_tensors(cut, self.weights))
 
     def split(self, parts: int) -> list[tuple[Batch, float]]:
-        """Cut the batch into micro-batches, each with its share of the loss; the last may be ragged.
+        """Gradient accumulation learns from a batch in parts that fit into memory, then moves the weights once.
 
-        The shares sum to one, so that shares times losses add up to the loss of the whole batch.
+        This cuts the batch into micro-batches, each with its share of the loss; the last may be ragged. The
+        shares sum to one, so that shares times losses, and so gradients, add up to those of the whole batch.
+
+        >>> batch = Batch(torch.tensor([1.0, 2.0, 6.0]))
+        >>> parts = batch.split(2)
+        >>> [(part.inputs.tolist(), share) for part, share in parts]
+        [([1.0, 2.0], 0.66), ([6.0], 0.33)]
+        >>> sum(share * part.inputs.mean() for part, share in parts)  # of all three, no mean of means
+        tensor(3.)
+
+        Reference: Y. Huang et al., 2019, "GPipe: efficient training of giant neural networks", section 2.2.
         """
         if parts == 1:
             return [(self, 1.0)]

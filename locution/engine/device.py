@@ -12,6 +12,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
     >>> pick_device("cpu")
     device(type='cpu')
+
+    Reference: A. Paszke et al., 2019, "PyTorch: an imperative style, high-performance deep learning library",
+    section 5.
     """
     if name == "auto":
         if torch.cuda.is_available():

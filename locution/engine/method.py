@@ -17,7 +17,25 @@ Closure = Callable[[], Tensor]
 
 
 class Optimizer(Protocol):
-    """What the loop asks of an optimizer: torch's own, or a wrapper around one."""
+    """An optimizer moves the weights by their gradients, each time it is told to take a step.
+
+    This is what the loop asks of one: torch's own, or a wrapper around one. `step` always gets a closure,
+    which clears the gradients, runs forward and backward and returns the loss; it may be called more than
+    once.
+
+    >>> weight = nn.Parameter(torch.tensor([4.0]))
+    >>> optimizer: Optimizer = torch.optim.SGD([weight], lr=0.25)
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = (weight**2).sum()
+    ...     loss.backward()
+    ...     return loss.detach()
+    >>> optimizer.step(closure), weight.item()  # 4 - 0.25 x 8
+    (tensor(16.), 2.0)
+
+    Reference: L. Bottou, F. Curtis, J. Nocedal, 2018, "Optimization methods for large-scale machine
+    learning", section 4.
+    """
 
     param_groups: list[dict[str, Any]]
 
@@ -40,7 +58,18 @@ class Plan:
 
 @dataclass(slots=True)
 class Step:
-    """The step that is being taken: its number, its epoch, and on each pass the batch and the output."""
+    """A step is one update of the weights, from the gradient of the loss on one batch.
+
+    This is the step that is being taken: its number, its epoch, and on each pass the batch and the output.
+    Its randomness depends on seed, epoch and number alone.
+
+    >>> step = Step(number=7, epoch=0, plan=Plan(seed=0), model=nn.Linear(1, 1))
+    >>> first, again = (torch.rand(2, generator=step.generator("mixup")) for _ in range(2))
+    >>> torch.equal(first, again)
+    True
+
+    Reference: I. Goodfellow, Y. Bengio, A. Courville, 2016, "Deep learning", algorithm 8.1.
+    """
 
     number: int
     epoch: int
@@ -57,10 +86,10 @@ class Step:
 class Method:
     """A method changes training at one or more seams of the loop; every seam it leaves alone costs nothing.
 
-    A method is a dataclass whose fields are its settings, checked where it is made. `name` is what a user types
-    after the plus sign. `after` names the methods that must come before this one at every seam; ties go by
-    name, so the order in which methods are listed changes nothing. `excludes` maps the name of a method that
-    cannot be combined with this one to what to do instead.
+    A method is a dataclass whose fields are its settings, checked where it is made. `name` is what a user
+    types after the plus sign. `after` names the methods that must come before this one at every seam; ties go
+    by name, so the order in which methods are listed changes nothing. `excludes` maps the name of a method
+    that cannot be combined with this one to what to do instead.
     """
 
     name: ClassVar[str] = ""
@@ -97,7 +126,9 @@ class Method:
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold for this method to go on: tensors, numbers, text, and dicts and lists of them."""
+        """What a checkpoint must hold for this method to go on: tensors, numbers, text, and dicts and lists
+        of them.
+        """
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -107,8 +138,8 @@ class Method:
 def ordered(methods: Iterable[Method]) -> list[Method]:
     """Put methods into the one order in which they act, whatever the order they were listed in.
 
-    A method comes behind all that its `after` names; ties go by name. Raises UserError for a pair that excludes
-    each other, and for a method listed twice.
+    A method comes behind all that its `after` names; ties go by name. Raises UserError for a pair that
+    excludes each other, and for a method listed twice.
     """
     listed = sorted(methods, key=lambda method: method.name)
     names = [method.name for method in listed]

@@ -1,8 +1,8 @@
 """Random streams that depend on a counter, never on what was drawn before.
 
 Each draw is keyed by (seed, stream, epoch, step), so a run that is killed and resumed draws the same numbers,
-and switching one method on does not shift another's randomness (Salmon et al., 2011, "Parallel random numbers:
-as easy as 1, 2, 3": the state of a stream is its counter).
+and switching one method on does not shift another's randomness (Salmon et al., 2011, "Parallel random
+numbers: as easy as 1, 2, 3": the state of a stream is its counter).
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def generator(seed: int, stream: str, *counters: int, device: str | torch.device
     >>> b = torch.rand(2, generator=generator(0, "mixup", 3))
     >>> bool((a == b).all())
     True
+
+    Reference: J. Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3", section 2.
     """
     return torch.Generator(device=device).manual_seed(stream_key(seed, stream, *counters))
 

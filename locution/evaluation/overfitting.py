@@ -100,7 +100,10 @@ def mean_loss(model: nn.Module, objective: Objective, batches: Iterable[Batch]) 
 
 @dataclass
 class Overfitting(Observer):
-    """Watches the loss on held-out examples beside that on training's, and says when the model overfits.
+    """Early stopping ends training when the model begins to learn its examples by heart, before it gets
+    worse.
+
+    This watches the loss on held-out examples beside that on training's, and says when the model overfits.
 
     Parameters
     ----------

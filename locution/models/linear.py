@@ -9,17 +9,18 @@ from torch import Tensor, nn
 
 
 class Line(nn.Module):
-    """A linear model says y = w x + b: it multiplies what comes in by a weight and adds a bias, both from 0.
+    """A model is a function with numbers inside it, its parameters, that training moves.
 
-    Shapes: inputs (N, 1) or (N,), outputs the same.
+    This is the smallest: y = w x + b, one weight and one bias, both from 0. Shapes: inputs (N, 1) or (N,),
+    outputs the same.
 
     >>> line = Line()
     >>> _ = line.w.data.fill_(2.0), line.b.data.fill_(1.0)
     >>> line(torch.tensor([[10.0]])).item()
     21.0
 
-    Reference: A.-M. Legendre, 1805, "Nouvelles methodes pour la determination des orbites des cometes",
-    appendix.
+    Reference: T. Hastie, R. Tibshirani, J. Friedman, 2009, "The elements of statistical learning", section
+    2.6.
     """
 
     def __init__(self) -> None:
@@ -34,17 +35,18 @@ class Line(nn.Module):
 
 @dataclass(frozen=True)
 class LineModel:
-    """A model is a function with numbers inside it, its parameters, that training moves; this one is y = w x
+    """A linear model multiplies what comes in by weights and adds a bias; of one number it makes a line, w x
     + b.
 
-    `build` takes the shape of one example and the number of outputs, as every model part does.
+    `build` takes the shape of one example and the number of outputs, as every model part does. Both start at
+    0.
 
     >>> model = LineModel().build((1,), 1)
     >>> model(torch.tensor([[3.0]])).item()  # 0 x 3 + 0
     0.0
 
-    Reference: T. Hastie, R. Tibshirani, J. Friedman, 2009, "The elements of statistical learning", section
-    2.3.
+    Reference: A.-M. Legendre, 1805, "Nouvelles methodes pour la determination des orbites des cometes",
+    appendix.
     """
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> Line:

@@ -53,7 +53,17 @@ def shape_of(tree: Any) -> str:
 
 @dataclass
 class Layer:
-    """One layer that a trace passed: its name, its kind, the shapes in and out, and its own parameters."""
+    """A layer is one stage of a model: it takes what the layer before it put out and hands on what it makes
+    of it.
+
+    This is one that a trace passed: its name, its kind, the shapes in and out, and how many parameters it
+    holds.
+
+    >>> trace(nn.Linear(3, 2), torch.zeros(5, 3))
+    [Layer(name='Linear', kind='Linear', inputs='(5, 3)', outputs='(5, 2)', parameters=8)]
+
+    Reference: F. Rosenblatt, 1962, "Principles of neurodynamics", chapter 15.
+    """
 
     name: str
     kind: str
