@@ -41,14 +41,13 @@ class SpectralNorm(nn.Module):
         super().__init__()
         columns = weight.flatten(1).shape[1]
         start = torch.randn(columns, min(WIDTH, *weight.flatten(1).shape), generator=stream)
-        self.basis = nn.Buffer(
-            torch.linalg.qr(start).Q.to(weight.device)
-        )  # (columns, width), best vector first
+        basis = torch.linalg.qr(start).Q.contiguous()  # (columns, width), the first vector leads
+        self.basis = nn.Buffer(basis.to(weight.device))
         self.advance(weight, START)
 
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):  # in bf16 the value would be off by 1 in 256
-            value = torch.linalg.vector_norm(weight.flatten(1).float() @ self.basis[:, 0])
+            value: Tensor = torch.linalg.vector_norm(weight.flatten(1).float() @ self.basis[:, 0])
             return weight / value.clamp(min=TINY).to(weight.dtype)
 
     def right_inverse(self, weight: Tensor) -> Tensor:

@@ -1,0 +1,333 @@
+"""The contract of a method: all that the vocabulary names are held to it, alone, in pairs, and together."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import os
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from locution.engine import Engine, Observer, Plan, Record, Stop, TensorBatches
+from locution.engine.batch import Batch
+from locution.engine.method import Method, ordered, seams
+from locution.errors import UserError
+from locution.typed import build
+from locution.vocabulary.lookup import names, part
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from methods_alone import STEPS, data, engine, weights
+
+METHODS = names("method")
+REFUSED = {other: set(part("method", other).excludes) for other in METHODS}
+PAIRS = [
+    (one, other)
+    for one, other in itertools.combinations(METHODS, 2)
+    if other not in REFUSED[one] and one not in REFUSED[other]
+]
+
+
+def together() -> list[str]:
+    """All methods, leaving out what another one excludes."""
+    chosen: list[str] = []
+    for name in METHODS:
+        if not any(name in REFUSED[other] or other in REFUSED[name] for other in chosen):
+            chosen.append(name)
+    return chosen
+
+
+ALL = together()
+CASES = [[], *([name] for name in METHODS), ALL]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    unequal = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not unequal, unequal
+
+
+def close(one: dict[str, Tensor], other: dict[str, Tensor], atol: float = 1e-6) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(
+            one[name], other[name], rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+class StopAt(Observer):
+    """Stops after a step, and keeps what a checkpoint would hold."""
+
+    name = "stop_at"
+
+    def __init__(self, step: int) -> None:
+        self.at, self.kept = step, {}
+        self.engine: Engine | None = None
+
+    def start(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def watch(self, record: Record) -> Stop | None:
+        if record.kind == "step" and record.step == self.at and self.engine is not None:
+            self.kept = copy.deepcopy(self.engine.state_dict())
+            return Stop("killed")
+        return None
+
+
+# What a method is ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_is_a_dataclass_of_checked_settings_with_defaults(name: str) -> None:
+    kind = part("method", name)
+    assert issubclass(kind, Method)
+    assert dataclasses.is_dataclass(kind)
+    assert kind.name == name
+    method = kind()
+    assert seams(method), "a method that fills no seam changes nothing"
+    settings = {field.name: getattr(method, field.name) for field in dataclasses.fields(kind)}
+    assert build(kind, settings, name) == method
+    assert all(word in kind.__doc__ for word in settings), "every setting is explained"
+    assert all(isinstance(other, str) for other in (*kind.after, *kind.excludes, *kind.excludes.values()))
+
+
+def out_of_range(name: str, setting: str) -> Any:
+    """A value that no setting of this type can mean, or None for words and switches, which have no range."""
+    hint = typing.get_type_hints(part("method", name))[setting]
+    kinds = set(typing.get_args(hint)) or {hint}
+    if typing.get_origin(hint) is typing.Literal:
+        return "no such thing"
+    if kinds & {int, float}:
+        return -1000 if int in kinds else -1000.0
+    return None
+
+
+SETTINGS = [
+    (name, field.name)
+    for name in METHODS
+    for field in dataclasses.fields(part("method", name))
+    if out_of_range(name, field.name) is not None
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_refuses_a_setting_out_of_range_in_one_line(name: str, setting: str) -> None:
+    kind, came = part("method", name), out_of_range(name, setting)
+    with pytest.raises(UserError) as refused:
+        kind(**{setting: came})
+    line = str(refused.value)
+    assert "\n" not in line
+    assert name in line
+    assert str(came) in line
+    assert "llowed" in line
+
+
+def test_refuses_to_be_listed_twice() -> None:
+    with pytest.raises(UserError, match="listed twice"):
+        ordered([part("method", METHODS[0])(), part("method", METHODS[0])()])
+
+
+def test_wrappers_nest_in_one_order_however_they_are_listed() -> None:
+    for listed in itertools.permutations([n for n in ("sam", "lookahead", "one_cycle") if n in METHODS]):
+        engine_ = engine(list(listed)).fit(data(), steps=1)
+        outer = engine_.turns[0].optimizer
+        nest = [
+            type(outer).__name__,
+            type(outer.optimizer).__name__,
+            type(outer.optimizer.optimizer).__name__,
+        ]
+        assert nest == ["OneCycle", "Lookahead", "SAM"]
+
+
+# What a method keeps ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("methods", CASES, ids="+".join)
+def test_a_run_that_was_stopped_goes_on_to_the_bit(methods: list[str]) -> None:
+    """Dropout, batch norm, shuffling, accumulation; stopped in mid-epoch, and amid Lookahead's cycle."""
+    whole = engine(methods, noisy=True, accumulate=2, seed=3).fit(data(), steps=STEPS)
+    stop = StopAt(7)
+    engine(methods, noisy=True, accumulate=2, seed=3, observers=[stop]).fit(data(), steps=STEPS)
+    again = engine(methods, noisy=True, accumulate=2, seed=3)
+    again.load_state_dict(without(stop.kept, "stop_at"))
+    again.fit(data(), steps=STEPS)
+    same(weights(whole), weights(again))
+
+
+def without(state: dict[str, Any], observer: str) -> dict[str, Any]:
+    """A checkpoint without what one observer kept."""
+    return {
+        **state,
+        "observers": {name: kept for name, kept in state["observers"].items() if name != observer},
+    }
+
+
+@pytest.mark.parametrize("methods", CASES, ids="+".join)
+def test_state_is_made_of_what_a_checkpoint_can_hold(methods: list[str]) -> None:
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            assert all(isinstance(key, (str, int)) for key in value)
+            for item in value.values():
+                check(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                check(item)
+        else:
+            assert value is None or isinstance(value, (Tensor, str, int, float, bool)), type(value)
+
+    check(engine(methods).fit(data(), steps=3).state_dict())
+
+
+# What a method promises ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_trains(name: str) -> None:
+    done = engine([name]).fit(data(), steps=STEPS)
+    plain = engine([]).fit(data(), steps=STEPS)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(done).values())
+    one, other = weights(done), weights(plain)
+    changed = one.keys() != other.keys() or any(not torch.equal(one[key], other[key]) for key in other)
+    assert changed, "a method at its defaults does something"
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+def test_every_pair_runs_in_whatever_order_it_is_listed(pair: tuple[str, str]) -> None:
+    one = engine(list(pair), noisy=True).fit(data(), steps=6)
+    other = engine(list(reversed(pair)), noisy=True).fit(data(), steps=6)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(one).values())
+    same(weights(one), weights(other))
+
+
+def test_all_together_do_not_depend_on_the_listed_order() -> None:
+    one = engine(ALL, noisy=True).fit(data(), steps=6)
+    other = engine(ALL[::-1], noisy=True).fit(data(), steps=6)
+    same(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("size", [16, 11], ids=["even", "ragged"])
+@pytest.mark.parametrize("methods", CASES, ids="+".join)
+def test_four_micro_batches_equal_one_batch(methods: list[str], size: int) -> None:
+    """11 examples are cut into 3, 3, 3 and 2; the last batch of the epoch, 7, into 2, 2, 2 and 1."""
+    whole = engine(methods).fit(data(size), steps=STEPS)
+    parts = engine(methods, accumulate=4).fit(data(size), steps=STEPS)
+    close(weights(whole, buffers=False), weights(parts, buffers=False))
+
+
+@pytest.mark.parametrize("methods", CASES, ids="+".join)
+def test_runs_in_bf16(methods: list[str]) -> None:
+    done = engine(methods, precision="bf16").fit(data(), steps=STEPS)
+    full = engine(methods).fit(data(), steps=STEPS)
+    expected = weights(full, buffers=False)
+    for name, tensor in weights(done, buffers=False).items():
+        assert tensor.dtype == expected[name].dtype, "the weights stay fp32"
+        torch.testing.assert_close(tensor, expected[name], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("methods", CASES, ids="+".join)
+def test_nothing_is_drawn_from_torchs_own_generator(methods: list[str]) -> None:
+    runs = []
+    for seed in (1, 2):
+        made = engine(methods)
+        torch.manual_seed(seed)
+        runs.append(weights(made.fit(data(), steps=4)))
+    same(*runs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_model_in_training_is_not_touched_by_handing_one_out(name: str) -> None:
+    done = engine([name], noisy=True).fit(data(), steps=4)
+    before = {key: tensor.clone() for key, tensor in done.model.state_dict().items()}
+    leaves = done.trained()
+    with torch.no_grad():
+        output = leaves(torch.zeros(2, 6))
+    assert output.shape == (2, 3)
+    same(before, dict(done.model.state_dict()))
+    assert list(leaves.state_dict()) == list(engine([], noisy=True).model.state_dict()), (
+        "what leaves is a plain model"
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_method_serves_two_engines_one_after_another(name: str) -> None:
+    method = part("method", name)()
+    results = []
+    for _ in range(2):
+        made = engine([])
+        made.methods = [method]
+        results.append(weights(made.fit(data(), steps=4)))
+    same(*results)
+
+
+def test_a_steps_randomness_is_drawn_once_for_all_its_passes() -> None:
+    """SAM's two passes and all micro-batches see the same blends."""
+    seen: list[Tensor] = []
+    made = engine(["sam", "mixup"])
+    turn = made.turns[0]
+    objective = turn.objective
+
+    def spy(model: Any, batch: Batch) -> Any:
+        seen.append(batch.inputs)
+        return objective(model, batch)
+
+    turn.objective = spy
+    made.fit(data(), steps=3)
+    assert len(seen) == 6
+    assert all(torch.equal(one, other) for one, other in zip(seen[::2], seen[1::2], strict=True))
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """torchrun with gloo on this machine: the update is that of one process, with each method and all."""
+    script = Path(__file__).with_name("methods_alone.py")
+    groups = [",".join(methods) for methods in CASES if methods]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+    ]
+    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [*command, str(tmp_path), *groups],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for group in groups:
+        alone = engine(group.split(",")).fit(data(), steps=STEPS)
+        close(weights(alone, buffers=False), load_file(tmp_path / f"{group}.safetensors"))
+
+
+def test_tasks_can_build_a_model_as_a_method_left_it_without_training() -> None:
+    """A run folder is opened by surgery and what undoes it, with no number of steps known."""
+    for name in METHODS:
+        method = part("method", name)()
+        made = engine([])
+        model = method.trained(method.model(made.model, Plan(0)))
+        assert list(model.state_dict()) == list(engine([]).model.state_dict()), name
+
+
+def test_the_problem_itself_is_learnt() -> None:
+    """The contract means something only on a problem that training moves."""
+    before = engine([]).model
+    source = data()
+    assert isinstance(source, TensorBatches)
+    after = engine([]).fit(source, steps=60).model
+    right = [
+        (model(source.inputs).argmax(1) == source.targets).float().mean().item() for model in (before, after)
+    ]
+    assert right[0] < 0.6 < 0.85 < right[1]
