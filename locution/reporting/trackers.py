@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from locution.engine.durable import disk_errors
 from locution.engine.metrics_file import cut_metrics
@@ -74,9 +74,8 @@ class JSONLines(Observer):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tracker = JSONLines(folder)
-    ...     tracker.open(0, 0)
+    ...     tracker.begin(0, 0)
     ...     _ = tracker.watch(Record("step", 1, 0, 0.5, 0.1, 32, 0.25, {"gradient_norm": 2.0}))
-    ...     tracker.close()
     ...     read_metrics(folder)[0]["gradient_norm"]
     2.0
     """
@@ -85,40 +84,31 @@ class JSONLines(Observer):
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / FILE
-        self.file: IO[str] | None = None
+        self.open = False
 
     def start(self, engine: Engine) -> None:
-        """Open the file; in a group of processes only the first writes."""
+        """Begin; in a group of processes only the first writes."""
         if engine.group.first:
-            self.open(engine.number, engine.epoch)
+            self.begin(engine.number, engine.epoch)
 
-    def open(self, step: int, epoch: int) -> None:
-        """Open the file to go on after a step."""
-        self.close()
+    def begin(self, step: int, epoch: int) -> None:
+        """Begin to write, after a step: what the file holds of later ones is cut off."""
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            cut_metrics(self.path, step, epoch)
-            self.file = self.path.open("a", encoding="utf-8")
+        cut_metrics(self.path, step, epoch)
+        self.open = True
 
     def watch(self, record: Record) -> None:
         """Write the record."""
         self.write(flat(record))
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write one line and hand it over."""
-        if self.file is None:
-            return
-        with disk_errors(self.path):
-            self.file.write(json.dumps(line, ensure_ascii=True, separators=(", ", ": ")) + "\n")
-            self.file.flush()
+        """Write one line. The file is not held open: whatever ends the process, nothing is left to close."""
+        if self.open:
+            with disk_errors(self.path), self.path.open("ab") as file:
+                file.write(json.dumps(line).encode("ascii") + b"\n")
 
     def finish(self, record: Record, reason: str) -> None:
         """Write down why training ended."""
         self.write({**flat(record), "reason": reason})
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self.file is not None:
-            self.file.close()
-        self.file = None
+        self.open = False
