@@ -90,8 +90,8 @@ def polynomial(degree: int) -> Learner:
     """Polynomial regression fits a sum of powers of x to the targets by least squares.
 
     >>> x = torch.arange(5.0)
-    >>> polynomial(1)(x, 2 * x + 1, torch.tensor([10.0]))
-    tensor([21.], dtype=torch.float64)
+    >>> round(polynomial(1)(x, 2 * x + 1, torch.tensor([10.0])).item(), 4)
+    21.0
 
     Reference: J. Gergonne, 1815, "The application of the method of least squares to the interpolation of
     sequences".

@@ -18,8 +18,9 @@ def gradient(loss: Callable[[Tensor], Tensor], at: Tensor, step: float = 1e-5) -
     losses a weight; backpropagation gives the same from one pass. Shapes: at any shape, the gradient the
     same, in float64.
 
-    >>> gradient(lambda w: (w**2).sum(), torch.tensor([3.0, -1.0]))  # 2 w
-    tensor([ 6., -2.], dtype=torch.float64)
+    >>> found = gradient(lambda w: (w**2).sum(), torch.tensor([3.0, -1.0]))
+    >>> [round(value, 4) for value in found.tolist()]  # 2 w
+    [6.0, -2.0]
 
     Reference: C. Bishop, 2006, "Pattern recognition and machine learning", eq. 5.69.
     """
