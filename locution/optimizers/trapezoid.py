@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from locution.engine.method import Method, Optimizer, Plan
 from locution.errors import UserError, require
+from locution.optimizers.wrapper import Closure, Wrapper
 
 
 def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
@@ -29,35 +27,37 @@ def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
     return max(0.0, min(1.0, rise, fall))
 
 
-class Trapezoid:
-    """An optimizer around an optimizer that sets its learning rates by the trapezoid before each step."""
+class Trapezoid(Wrapper):
+    """An optimizer around an optimizer that sets its learning rates by the trapezoid before each step.
 
-    def __init__(self, optimizer: Optimizer, steps: int, warmup: int = 100, decay: float = 0.3) -> None:
-        self.optimizer, self.steps, self.warmup, self.decay = optimizer, steps, warmup, decay
-        self.number, self.param_groups = 0, optimizer.param_groups
-        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    >>> import torch
+    >>> sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    >>> wrapped = Trapezoid(sgd, steps=10, warmup=2)
+    >>> _ = wrapped.step(lambda: torch.tensor(0.0))
+    >>> wrapped.param_groups[0]["lr"]
+    0.05
+    """
 
-    def step(self, closure: Callable[[], Tensor]) -> Any:
+    def __init__(self, optimizer: Any, steps: int, warmup: int = 100, decay: float = 0.3) -> None:
+        super().__init__(optimizer)
+        self.steps, self.warmup, self.decay, self.number = steps, warmup, decay, 0
+        self.peaks = [float(group["lr"]) for group in self.param_groups]
+
+    def step(self, closure: Closure | None = None) -> Any:
         """Set the learning rates, then take the step."""
         factor = trapezoid(self.number, self.steps, self.warmup, self.decay)
         for group, peak in zip(self.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         self.number += 1
-        return self.optimizer.step(closure)
+        return super().step(closure)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients."""
-        self.optimizer.zero_grad(set_to_none)
+    def own_state(self) -> dict[str, Any]:
+        """The step's number, and the learning rates at the top."""
+        return {"number": self.number, "peaks": self.peaks}
 
-    def state_dict(self) -> dict[str, Any]:
-        """The step's number, and the optimizer inside."""
-        return {"number": self.number, "peaks": self.peaks, "optimizer": self.optimizer.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.number, self.peaks = int(state_dict["number"]), list(state_dict["peaks"])
-        self.optimizer.load_state_dict(state_dict["optimizer"])
-        self.param_groups = self.optimizer.param_groups
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Take back what `own_state` gave."""
+        self.number, self.peaks = int(state["number"]), list(state["peaks"])
 
 
 @dataclass
@@ -67,6 +67,9 @@ class TrapezoidMethod(Method):
 
     >>> TrapezoidMethod(warmup=10, decay=0.2)
     TrapezoidMethod(warmup=10, decay=0.2)
+
+    Reference: Hägele et al., 2024, "Scaling laws and compute-optimal training beyond fixed training
+    durations", section 3.
     """
 
     name: ClassVar[str] = "trapezoid"

@@ -31,9 +31,9 @@ def descend(optimizer: Trapezoid, weight: nn.Parameter, steps: int) -> list[floa
 
     seen = []
     for _ in range(steps):
-        before = float(weight)
+        before = weight.item()
         optimizer.step(closure)
-        seen.append((before - float(weight)) / (2 * before))  # the step size that was used
+        seen.append((before - weight.item()) / (2 * before))  # the step size that was used
     return seen
 
 

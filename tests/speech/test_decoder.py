@@ -155,7 +155,7 @@ def test_a_tiny_model_learns_to_repeat() -> None:
         Texts(sentences, {"sentence": 1.0}), Noise(clean=1.0, slow=0.4), tokens=400, longest=8, batches=100
     )
     engine = Engine(
-        tiny(), Turn(partial(repeat_objective, worst=0.1), partial(Muon, lr=0.01, adamw_lr=0.01, small=16))
+        tiny(), Turn(partial(repeat_objective, worst=0.1), Muon(lr=0.01, adamw_lr=0.01, small=16).build)
     )
     engine.fit(data, steps=150)
     model, tokenizer = engine.trained(), train_tokenizer()
