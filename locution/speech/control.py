@@ -21,7 +21,9 @@ def silenced(embeddings: Tensor, lengths: Tensor) -> Tensor:
     return torch.zeros_like(embeddings)
 
 
-def write_deaf(recogniser: Recogniser, frames: Sequence[Tensor], *, batch_size: int = 64) -> list[Written]:
+def write_deaf(
+    recogniser: Recogniser, frames: Sequence[Tensor], *, batch_size: int = 64, precision: str = "fp32"
+) -> list[Written]:
     """The text-only control is what the language model writes when the audio says nothing: what it merely
     guesses.
 
@@ -31,7 +33,7 @@ def write_deaf(recogniser: Recogniser, frames: Sequence[Tensor], *, batch_size: 
     Reference: A. Rohrbach et al., 2018, "Object Hallucination in Image Captioning", section 3 (a language
     prior told apart from what was perceived).
     """
-    return write_all(recogniser, frames, batch_size=batch_size, change=silenced)
+    return write_all(recogniser, frames, batch_size=batch_size, change=silenced, precision=precision)
 
 
 @torch.no_grad()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from locution.speech.audio import read_audio
+from locution.speech.cache import CachedFrames, files_digest, frames_key, keep_frames
 from locution.speech.logmel import log_mel_batch
 
 SHORTEST = 400  # samples, one window of the spectrogram: a shorter clip is filled up with silence
@@ -65,3 +68,27 @@ def encode_clips(
                 frames, kept = encoder.features(mel.to(device), lengths.to(device))
             for row, clip, count in zip(rows, frames.cpu(), kept.tolist(), strict=True):
                 yield row, clip[:count].clone()
+
+
+def frames_of_files(
+    encoder: Any,
+    paths: Sequence[str | Path],
+    seconds: Sequence[float],
+    *,
+    precision: str = "fp32",
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CachedFrames:
+    """Give the frames of sound files, from the cache where this encoder has heard the same sound before.
+
+    `progress` is told (clips done, of how many). Raises the error of the first file that cannot be heard.
+    """
+
+    def make() -> Iterator[tuple[int, Tensor]]:
+        clips = encode_clips(encoder, lambda i: read_audio(paths[i]).samples, seconds, precision=precision)
+        for done, clip in enumerate(clips, 1):
+            if progress is not None:
+                progress(done, len(paths))
+            yield clip
+
+    return keep_frames(frames_key(encoder, files_digest(paths), precision), len(paths), make, folder)

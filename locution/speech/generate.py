@@ -57,7 +57,7 @@ def generate(
     frames: Tensor,
     lengths: Tensor,
     *,
-    tokens_per_second: float = 20.0,
+    tokens_per_second: float = 25.0,
     change: Change | None = None,
 ) -> list[Written]:
     """Greedy decoding writes, word after word, what the model finds likeliest after all that stands so far.
@@ -130,10 +130,17 @@ def _written(recogniser: Recogniser, tokens: list[int]) -> Written:
 
 
 def write_all(
-    recogniser: Recogniser, frames: Sequence[Tensor], *, batch_size: int = 64, change: Change | None = None
+    recogniser: Recogniser,
+    frames: Sequence[Tensor],
+    *,
+    batch_size: int = 64,
+    change: Change | None = None,
+    precision: str = "fp32",
 ) -> list[Written]:
     """Decode many clips, frames[i] of (T_i, D), in batches of like lengths; the answers come in the clips'
     order.
+
+    precision "bf16" computes under autocast: about twice as fast, and now and then another letter.
     """
     order = sorted(range(len(frames)), key=lambda i: len(frames[i]))
     found: dict[int, Written] = {}
@@ -141,6 +148,7 @@ def write_all(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         padded, lengths = pad_frames([frames[i] for i in rows])
-        texts = generate(recogniser, padded.to(device), lengths.to(device), change=change)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            texts = generate(recogniser, padded.to(device), lengths.to(device), change=change)
         found.update(zip(rows, texts, strict=True))
     return [found[i] for i in range(len(frames))]

@@ -1,0 +1,76 @@
+"""Evaluation and the way from files to frames, on stand-ins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from locution.errors import UserError
+from locution.speech.audio import AudioError, write_flac
+from locution.speech.ctc import CHARACTERS
+from locution.speech.encode import frames_of_files
+from locution.speech.generate import write_all
+from locution.speech.judge import encoder_alone, judge
+from locution.speech.projectors.mlp import MLPProjector
+from locution.speech.recogniser import Recogniser
+
+
+class Speller(nn.Module):
+    """An encoder whose frames are already letters, one-hot, and whose head reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(29, 29, bias=False)
+        nn.init.eye_(self.head.weight)
+
+
+def spelt(text: str) -> torch.Tensor:
+    codes = [code for letter in text for code in (CHARACTERS.index(letter) + 1, 0)]
+    return nn.functional.one_hot(torch.tensor(codes), 29).to(torch.bfloat16)
+
+
+TEXTS = ["one two", "turn the light off", "nine", "two"]
+
+
+def make(language_model: Any, tokenizer: Any) -> Recogniser:
+    torch.manual_seed(0)
+    return Recogniser(MLPProjector(29, 32, gain=0.3, stack=2), language_model, tokenizer, encoder=Speller())
+
+
+def test_the_encoders_own_reading_stands_beside(language_model: Any, tokenizer: Any) -> None:
+    recogniser = make(language_model, tokenizer)
+    frames = [spelt(text) for text in TEXTS]
+    found = judge(recogniser, frames, TEXTS, control=2)
+    assert found.encoder_alone is not None
+    assert found.encoder_alone.value == 0.0
+    assert list(found.written) == [one.text for one in write_all(recogniser, frames)]
+    assert found.text_only.counts.words == 6  # of the first two
+    assert found.worst(1)[0] == max(range(4), key=lambda i: found.wer.utterances[i].errors)
+    assert 0 <= found.homophone_share() <= 1
+
+
+def test_an_encoder_without_a_head_has_no_reading(language_model: Any, tokenizer: Any) -> None:
+    assert encoder_alone(nn.Linear(2, 2), [spelt("one")]) is None
+    with pytest.raises(UserError, match="nothing to evaluate"):
+        judge(make(language_model, tokenizer), [], [])
+
+
+def test_frames_of_files_are_made_once(tmp_path: Path, tiny_encoder: nn.Module) -> None:
+    paths = [tmp_path / f"{i}.flac" for i in range(3)]
+    for i, path in enumerate(paths):
+        write_flac(path, (0.1 * np.random.default_rng(i).standard_normal(4000 + 1600 * i)).astype(np.float32))
+    told: list[tuple[int, int]] = []
+    for _ in range(2):
+        frames = frames_of_files(
+            tiny_encoder, paths, [1.0] * 3, folder=tmp_path / "kept", progress=lambda *t: told.append(t)
+        )
+    assert told == [(1, 3), (2, 3), (3, 3)]  # the second time nothing is heard again
+    assert [len(clip) for clip in frames] == [7, 9, 11]  # 25, 35 and 45 frames of 10 ms, every fourth
+    paths[1].write_bytes(b"broken")
+    with pytest.raises(AudioError, match=r"1\.flac"):
+        frames_of_files(tiny_encoder, paths, [1.0] * 3, folder=tmp_path / "kept")
