@@ -70,7 +70,7 @@ def test_frames_of_files_are_made_once(tmp_path: Path, tiny_encoder: nn.Module) 
             tiny_encoder, paths, [1.0] * 3, folder=tmp_path / "kept", progress=lambda *t: told.append(t)
         )
     assert told == [(1, 3), (2, 3), (3, 3)]  # the second time nothing is heard again
-    assert [len(clip) for clip in frames] == [7, 9, 11]  # 25, 35 and 45 frames of 10 ms, every fourth
+    assert [len(clip) for clip in frames] == [7, 9, 12]  # 25, 35 and 45 frames of 10 ms, every fourth
     paths[1].write_bytes(b"broken")
     with pytest.raises(AudioError, match=r"1\.flac"):
         frames_of_files(tiny_encoder, paths, [1.0] * 3, folder=tmp_path / "kept")
