@@ -184,6 +184,9 @@ def repetition(
     >>> batch = repetition(["ab"], generator(0, "data"), Noise(held=0, slow=0), level=0.0)
     >>> [int(code) for code in batch.inputs["frames"][0] if code], batch.weight()
     ([3, 4], 3.0)
+
+    Reference: M. Lewis et al., 2020, "BART: denoising sequence-to-sequence pre-training" (the damage);
+    A. Graves et al., 2006, "Connectionist temporal classification", section 3 (letters laid out in time).
     """
     codes = letters(texts)
     levels = noise.levels(len(texts), draw) if level is None else torch.full((len(texts), 1), float(level))
