@@ -26,7 +26,7 @@ from locution.engine.run_folder import RunFolder, cut_metrics, write_text
 from locution.engine.signals import stopping_by_signal
 from locution.errors import UserError
 
-EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 54, 10, 4, 5, 8
+EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 54, 10, 4, 3, 8
 
 
 def methods_found() -> list[str]:
@@ -65,6 +65,7 @@ class NumberedBatches:
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[Batch]:
         with open(self.trace, "a", buffering=1) as trace:
+            self.trace.with_name("begun").touch()
             for place, batch in enumerate(self.numbers.epoch(number, seed, skip), start=skip):
                 chosen = batch.inputs
                 trace.write(json.dumps([number, place, chosen.tolist()]) + "\n")
