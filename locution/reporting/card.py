@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from locution.engine.durable import write_text
-from locution.reporting.markup import ODD
+from locution.reporting.markup import clean
 from locution.reporting.origin import as_yaml, plain
 from locution.reporting.results import Cost, RunResults
 from locution.reporting.units import count, duration, figure, memory
@@ -28,7 +28,7 @@ def escape(value: object) -> str:
     >>> print(escape("a|b *c* <img src=x>"))
     a\\|b \\*c\\* \\<img src=x\\>
     """
-    text = " ".join(ODD.sub("\N{REPLACEMENT CHARACTER}", str(value)).split())
+    text = " ".join(clean(value).split())
     return ORDER.sub(r"\\\1", text)
 
 
@@ -77,7 +77,8 @@ def render(results: RunResults, run: str) -> str:
 
 
 def _front(results: RunResults) -> str:
-    tags = ["locution", *(str(results.recipe[key]) for key in ("task",) if key in results.recipe)]
+    task = re.sub("[^a-z0-9-]+", "-", str(results.recipe.get("task", "")).lower()).strip("-")
+    tags = ["locution", *([task] if task else [])]
     front = yaml.safe_dump({"library_name": "locution", "tags": tags}, sort_keys=False, allow_unicode=True)
     return f"---\n{front}---"
 

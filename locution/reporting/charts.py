@@ -40,7 +40,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -55,7 +55,7 @@ def log_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     if len(powers) >= 3:
         return powers
     between = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
-    kept = [round(value, 12) for value in between if low <= value <= high]
+    kept = [float(f"{value:.10g}") for value in between if low <= value <= high]
     return kept if len(kept) >= 3 else [tick for tick in ticks(low, high) if tick > 0]
 
 

@@ -28,7 +28,7 @@ def heat_map(rows: Mapping[str, Curve], *, alt: str) -> Html:
     """
     names = _chosen(list(rows))
     cells, first, last = grid([rows[name] for name in names])
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.log10(cells)  # (layers, columns)
     known = powers[np.isfinite(powers)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)

@@ -18,6 +18,15 @@ SAFE = {
 VOID = {"img", "meta", "br", "hr"}
 
 
+def clean(value: object) -> str:
+    """Write a value as text without characters that command a terminal or that a browser drops.
+
+    >>> clean("a" + chr(27) + "[31mb")
+    'a\N{REPLACEMENT CHARACTER}[31mb'
+    """
+    return ODD.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
 class Html(str):
     """Text that is HTML already, made by `tag` or `text` and by nothing else."""
 
@@ -32,7 +41,7 @@ def text(value: object) -> Html:
     """
     if isinstance(value, Html):
         return value
-    return Html(html.escape(ODD.sub("\N{REPLACEMENT CHARACTER}", str(value)), quote=True))
+    return Html(html.escape(clean(value), quote=True))
 
 
 def tag(name: str, *children: object, **attributes: Any) -> Html:

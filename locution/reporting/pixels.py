@@ -42,8 +42,11 @@ def levels(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     >>> levels(np.array([-1.0, 0.0, 5.0, 10.0, 99.0]), 0.0, 10.0).tolist()
     [0, 0, 128, 255, 255]
     """
-    span = (high - low) or 1.0
-    scaled = np.nan_to_num((np.asarray(values, dtype=float) - low) / span, nan=0.0, posinf=1.0, neginf=0.0)
+    if not np.isfinite(high - low):
+        low, high = 0.0, 1.0
+    with np.errstate(all="ignore"):
+        scaled = (np.asarray(values, dtype=float) - low) / ((high - low) or 1.0)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
     return (np.clip(scaled, 0.0, 1.0) * 255).round().astype(np.uint8)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from locution.reporting.markup import clean
 from locution.reporting.results import Metric, RunResults, Utterance
 from locution.reporting.units import figure
 from locution.reporting.words import coloured, rate
@@ -26,8 +27,8 @@ def metrics_table(metrics: Sequence[Metric]) -> Table:
         first = metric.group not in groups or not metric.group
         groups.add(metric.group)
         style = "bold" if first else ""
-        name, value = Text(metric.title, style=style), Text(figure(metric.value), style=style)
-        table.add_row(name, value, Text(metric.interval), Text(metric.note))
+        name, value = Text(clean(metric.title), style=style), Text(figure(metric.value), style=style)
+        table.add_row(name, value, Text(metric.interval), Text(clean(metric.note)))
     return table
 
 

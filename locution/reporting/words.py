@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from locution.reporting.markup import Html, join, tag
+from locution.reporting.markup import Html, clean, join, tag
 from locution.reporting.results import Utterance
 
 Pair = tuple[str | None, str | None]
@@ -22,7 +22,7 @@ def pairs(reference: str, hypothesis: str) -> list[Pair]:
 
     Reference: R. A. Wagner, M. J. Fischer, 1974, "The String-to-String Correction Problem", recurrence (1).
     """
-    said, written = reference.split(), hypothesis.split()
+    said, written = clean(reference).split(), clean(hypothesis).split()
     cost = [[ERROR * (i + j) for j in range(len(written) + 1)] for i in range(len(said) + 1)]
     for i, word in enumerate(said, 1):
         for j, other in enumerate(written, 1):

@@ -148,7 +148,7 @@ def test_tensorboard_gets_every_curve(tmp_path: Path, fake_tensorboard: type[Wri
     [writer] = fake_tensorboard.made
     losses = [(value, step) for name, value, step in writer.scalars if name == "loss"]
     assert [step for _, step in losses] == list(range(1, 9))
-    assert 4 in [step for name, _, step in writer.scalars if name == "epoch_loss"]
+    assert [step for name, _, step in writer.scalars if name == "epoch_loss"] == [4, 8]
     assert writer.folder == str(tmp_path / "tensorboard")
     assert (writer.closed, writer.ended, writer.purge_step) == (True, "finished", None)
 
@@ -206,7 +206,7 @@ def test_wandb_is_offline_without_a_key_and_goes_on_under_the_same_name(
     assert run.settings["mode"] == "offline"
     assert run.settings["config"] == {"lr": 0.1}
     assert run.settings["settings"]["disable_git"]
-    assert [line["step"] for line in run.lines] == [1, 2, 3]
+    assert sorted({line["step"] for line in run.lines}) == [1, 2, 3]
     assert run.ended
     assert run.summary == {"ended": "finished"}
     again = engine(WeightsAndBiases(tmp_path))
