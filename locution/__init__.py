@@ -38,13 +38,13 @@ WHERE = {
 }
 
 __all__ = [
+    "SAM",
     "Batch",
     "Engine",
     "Lookahead",
     "Method",
     "Observer",
     "Run",
-    "SAM",
     "Step",
     "Stop",
     "Turn",

@@ -15,12 +15,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
+from locution import __version__
 from locution.errors import LocutionError
 
 app = App(
     name="locution",
     help="The working vocabulary of machine learning: every term is a part that runs, and every part composes.",
-    version="0.1.0",
+    version=__version__,
 )
 SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
 

@@ -7,11 +7,11 @@ import platform
 import resource
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-import locution
 from locution.engine import Engine
 from locution.engine.run_folder import write_text
 from locution.recipe import Recipe
@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
     True
     """
     return {
-        "locution": locution.__version__,
+        "locution": version("locution"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
@@ -71,7 +71,8 @@ def methods_used(recipe: Recipe) -> list[MethodUsed]:
     for method in recipe.built_methods():
         settings = {key: value for key, value in vars(method).items() if not key.startswith("_")}
         asked = recipe.methods.get(method.name) or {}
-        found.append(MethodUsed(method.name, Entry(find(method.name)).definition, {k: settings.get(k, asked[k]) for k in asked}))
+        sentence = Entry(find(method.name)).definition
+        found.append(MethodUsed(method.name, sentence, {key: settings.get(key, asked[key]) for key in asked}))
     return found
 
 
@@ -88,6 +89,11 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
         results.notes.append(f"Training stopped early: {reason}.")
     write_report(run.folder, results)
     write_card(run.folder, results)
-    kept: dict[str, Any] = {**results.as_json(), "recipe": recipe.name, "seed": recipe.seed, "warnings": results.warnings}
+    kept: dict[str, Any] = {
+        **results.as_json(),
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "warnings": results.warnings,
+    }
     write_text(run.folder / "results.json", json.dumps(kept, indent=1, ensure_ascii=False))
     return results

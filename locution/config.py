@@ -31,7 +31,9 @@ def locate(recipe: str) -> Path:
     own = Path(recipe)
     if own.suffix in (".yaml", ".yml"):
         if not own.is_file():
-            raise UserError(f"there is no recipe file {recipe}; allowed: a YAML file, or one of {', '.join(recipes())}.")
+            raise UserError(
+                f"there is no recipe file {recipe}; allowed: a YAML file, or {', '.join(recipes())}."
+            )
         return own.resolve()
     if recipe not in recipes():
         raise unknown("recipe", recipe, recipes())
@@ -102,7 +104,9 @@ def _compose(path: Path, words: list[str]) -> dict[str, Any]:
             composed = hydra_compose(name, overrides=words)
             settings = OmegaConf.to_container(composed, resolve=True)
     except Exception as error:  # Hydra and OmegaConf raise many kinds, and hide the useful text in __cause__
-        raise UserError(f"{path.name}: {one_line(error)}") from error
+        word = getattr(error, "override", None)
+        came = f"'{str(word).removeprefix('++')}' cannot be read: " if word else ""
+        raise UserError(f"{path.name}: {came}{one_line(error)}") from error
     if not isinstance(settings, dict):
         raise UserError(f"{path.name} is no recipe; allowed: a YAML mapping of keys.")
     return _unwrap({str(key): value for key, value in settings.items()}, path)
@@ -119,7 +123,7 @@ def one_line(error: BaseException) -> str:
     """Find the deepest cause of an error and say it in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("See http")]
     return " ".join(lines) if lines else type(error).__name__
 
 

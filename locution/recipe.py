@@ -62,7 +62,9 @@ class Recipe:
 
     def built_methods(self) -> list[Method]:
         """Build the methods, in the order in which they act."""
-        return ordered(build_part("method", {**(settings or {}), "name": name}, name) for name, settings in self.methods.items())
+        return ordered(
+            build_part("method", {**(settings or {}), "name": name}, name) for name, settings in self.methods.items()
+        )
 
     def settings(self) -> dict[str, Any]:
         """Say everything that differs from nothing at all, as plain settings that make this recipe again."""

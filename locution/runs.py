@@ -71,7 +71,9 @@ class Run:
     def load(self, job: Job) -> nn.Module:
         """Put the trained weights into the model."""
         if not any(self.folder.glob("model*")):
-            raise UserError(f"{self.folder} holds no trained model yet; go on with: locution train --resume {self.folder}")
+            raise UserError(
+                f"{self.folder} has no trained model yet; go on with: locution train --resume {self.folder}"
+            )
         return self.task.load(self.recipe, job, self.folder)
 
     def evaluate(self, *, quiet: bool = True) -> RunResults:
@@ -97,7 +99,9 @@ class Run:
         """Write down what is said in audio files; the exit code is 1 if one could not be read."""
         task = self.task
         if not hasattr(task, "transcribe"):
-            raise UserError(f"{self.folder} is a run of '{self.recipe.name}', which does not hear; allowed: a speech run.")
+            raise UserError(
+                f"{self.folder} is of '{self.recipe.name}', which does not hear; allowed: a speech run."
+            )
         code: int = task.transcribe(self.recipe, self.folder, files, as_json=as_json)
         return code
 
@@ -203,7 +207,7 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool) -> Run:
 def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
     """Keep what was trained, judge it, and write the report."""
     model = engine.trained()
-    run.task.save(model, run.folder)
+    run.task.save(run.recipe, model, run.folder)
     begun = time.perf_counter()
     results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
     rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)

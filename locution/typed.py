@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from locution.errors import UserError, nearest
 
 T = TypeVar("T")
+LONG = {"learning_rate": "lr"}
 
 
 def build(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
@@ -37,7 +38,7 @@ def build(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
             hint = f" Did you mean '{dot}{guess}'?" if guess else ""
             listed = ", ".join(fields) or "none, it has no settings"
             raise UserError(f"'{dot}{key}' is no key.{hint} Allowed: {listed}.")
-    hints = type_hints(kind)
+    hints = type_hints(kind)  # type: ignore[arg-type]
     for name, field in fields.items():
         no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if no_default and name not in settings:
@@ -46,9 +47,9 @@ def build(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
 
 
 def nearest_field(key: str, fields: Mapping[str, dataclasses.Field[Any]]) -> str | None:
-    """Find the field that is meant, by its own name or by the long name in its metadata (`lr`: learning_rate)."""
+    """Find the field that is meant, by its own name or by the long one (`lr`: learning_rate)."""
     spellings = {name: name for name in fields}
-    spellings |= {field.metadata["long"]: name for name, field in fields.items() if "long" in field.metadata}
+    spellings |= {long: short for long, short in LONG.items() if short in fields}
     guess = nearest(key, spellings)
     return spellings[guess] if guess else None
 

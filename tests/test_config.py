@@ -63,8 +63,10 @@ def test_a_budget_that_is_typed_takes_the_place_of_the_recipes() -> None:
 
 def test_a_recipe_of_ones_own_may_not_name_code(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text("task: regression\ndata: {name: line}\noptimizer: {_target_: os.system, command: 'true'}\nsteps: 1\n")
-    with pytest.raises(UserError, match="optimizer._target_ asks for code"):
+    mine.write_text(
+        "task: regression\ndata: {name: line}\noptimizer: {_target_: os.system, command: 'true'}\nsteps: 1\n"
+    )
+    with pytest.raises(UserError, match=r"optimizer\._target_ asks for code"):
         resolve(str(mine))
 
 

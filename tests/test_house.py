@@ -23,6 +23,7 @@ FLOORS = [
     {"config"},
     {"recipe"},
     {"tasks"},
+    {"conclusion"},
     {"runs"},
     {"cli", "__init__"},
 ]
@@ -32,19 +33,23 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 def room(module: str) -> str:
     """Name the room of a module such as locution.engine.loop."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+    return parts[1] if len(parts) > 1 and not parts[1].startswith("__") else "__init__"
 
 
 def submodule(module: str, name: str) -> str:
     """Name the file that `from module import name` reads: a module of that name, or the package itself."""
     place = HOUSE.joinpath(*module.split(".")[1:], name)
-    return f"{module}.{name}" if module == "locution" or place.is_dir() or place.with_suffix(".py").is_file() else module
+    return (
+        f"{module}.{name}" if module == "locution" or place.is_dir() or place.with_suffix(".py").is_file() else module
+    )
 
 
 def imports(path: Path) -> list[tuple[str, int, bool]]:
     """List what a file imports of the house: the module, the line, and whether at import time."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    lazy = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)}
+    lazy = {
+        id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)
+    }
     typing = {
         id(n)
         for test in ast.walk(tree)
@@ -79,7 +84,9 @@ def test_imports_run_downward(path: Path) -> None:
 
 def test_no_file_of_the_house_imports_itself_round() -> None:
     graph: dict[str, set[str]] = {}
-    modules = {".".join(("locution", *p.relative_to(HOUSE).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES}
+    modules = {
+        ".".join(("locution", *p.relative_to(HOUSE).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES
+    }
     for module, path in modules.items():
         graph[module] = {name for name, _, at_import in imports(path) if at_import and name in modules} - {module}
     done: set[str] = set()

@@ -6,4 +6,18 @@ from locution.engine.loop import Engine, Turn
 from locution.engine.method import Method, Optimizer, Plan, Step
 from locution.engine.observer import Observer, Record, Stop
 
-__all__ = ["Batch", "Batches", "Engine", "LoaderBatches", "Method", "Observer", "Optimizer", "Plan", "Record", "Step", "Stop", "TensorBatches", "Turn"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Engine",
+    "LoaderBatches",
+    "Method",
+    "Observer",
+    "Optimizer",
+    "Plan",
+    "Record",
+    "Step",
+    "Stop",
+    "TensorBatches",
+    "Turn",
+]

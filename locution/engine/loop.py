@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -12,44 +12,21 @@ from torch import Tensor, nn
 
 from locution.engine import state
 from locution.engine.batch import Batch
-from locution.engine.batches import Batches, TensorBatches, as_batches
+from locution.engine.batches import Batches, as_batches, placed
+from locution.engine.compiled import Closure, check_compiler
 from locution.engine.device import pick_device
 from locution.engine.distributed import Group
-from locution.engine.method import Method, Optimizer, Plan, Step, ordered, seams
+from locution.engine.method import SEAMS, Method, Plan, Step, ordered, seams
 from locution.engine.modes import batch_norms, frozen_statistics, train_mode
 from locution.engine.observer import Observer
 from locution.engine.random import reseed, stream_key
+from locution.engine.turn import Objective, Turn
 from locution.engine.watching import Watch
 from locution.errors import UserError, require
 
-Objective = Callable[[nn.Module, Batch], tuple[Any, Tensor]]
+__all__ = ["Engine", "Objective", "Turn"]
+
 NOTHING = nullcontext()
-
-
-@dataclass
-class Turn:
-    """A turn is one objective over some parameters with one optimizer: supervised learning has one, a GAN two.
-
-    Parameters
-    ----------
-    objective: called with (model, batch), returns (output, loss), the loss a mean over the batch's weight.
-    optimizer: what makes an optimizer from a list of parameters, such as
-        `functools.partial(torch.optim.SGD, lr=0.1)`; or an optimizer that is already made.
-    parameters: picks the parameters from the model; all that are not frozen, if it is not given.
-    """
-
-    objective: Objective
-    optimizer: Any
-    parameters: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None
-
-    def build(self, model: nn.Module, methods: Iterable[Method], plan: Plan) -> None:
-        """Pick the parameters, make the optimizer, and let the methods wrap it."""
-        if not hasattr(self.optimizer, "param_groups"):
-            chosen = self.parameters(model) if self.parameters else model.parameters()
-            self.optimizer = self.optimizer([p for p in chosen if p.requires_grad])
-        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for method in methods:
-            self.optimizer = method.optimizer(self.optimizer, plan)
 
 
 class Engine:
@@ -73,6 +50,8 @@ class Engine:
     >>> engine = Engine(nn.Linear(1, 1), turn).fit([(x, 2 * x + 1)], steps=1000)
     >>> round(engine.model(torch.tensor([[10.0]])).item(), 1)
     21.0
+
+    Reference: L. Bottou, F. Curtis, J. Nocedal, 2018, "Optimization methods for large-scale machine learning", alg. 4.1.
     """
 
     def __init__(
@@ -95,17 +74,23 @@ class Engine:
         self.model, self.turns = model, [turns] if isinstance(turns, Turn) else list(turns)
         self.methods, self.observers = ordered(methods), list(observers)
         self.seed, self.accumulate, self.precision, self.compile = seed, accumulate, precision, compile
-        self.device, self.group = pick_device(device), Group.current()
+        self.group = Group.current(device)  # first: it says which of several devices is this process's
+        self.device = pick_device(device)
         self.watch = Watch(self, log_every, measure_every)
-        self.number = self.epoch = self.step_in_epoch = 0
+        self.number = self.epoch = self.step_in_epoch = 0  # what is finished
+        self.origin = (0, 0)  # the step and the epoch at which this task began
         self.limit: int | None = None
         self.prepared, self.stopping = False, ""
         self.loaded: dict[str, Any] | None = None
 
     def fit(self, batches: Any, *, epochs: int | None = None, steps: int | None = None) -> Self:
-        """Train for epochs or for steps, from where the last checkpoint left off if one was loaded."""
+        """Train for epochs or for steps, from where the last checkpoint left off if one was loaded.
+
+        Called again it goes on with the same weights, as many epochs or steps more, and a new epoch's order.
+        """
         source = as_batches(batches)
         self.prepare(source, epochs, steps)
+        source = placed(source, self.device)
         self.watch.start()
         while not self.stopping:
             begun = self.number
@@ -116,11 +101,15 @@ class Engine:
                 self.watch.step(loss, len(batch))
                 if self.stopping:
                     break
-            else:
-                if self.number == begun and not self.step_in_epoch:
-                    raise UserError("the training data are empty; allowed: at least one example.")
-                self.epoch, self.step_in_epoch = self.epoch + 1, 0
-                self.watch.epoch()
+            if self.stopping and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
+                break
+            if self.number == begun and not self.step_in_epoch:
+                raise UserError("the training data are empty; allowed: at least one example.")
+            self.epoch, self.step_in_epoch = self.epoch + 1, 0
+            self.watch.epoch()
+        if self.stopping == "finished":
+            for method in self.seams["finish"]:
+                method.finish(self.model, self.turns[0].objective, self.look_back(source))
         self.watch.finish(self.stopping)
         return self
 
@@ -133,57 +122,75 @@ class Engine:
         parts = batch.split(self.accumulate * self.group.world)[self.group.rank :: self.group.world]
         for turn in self.turns:
             self.passes = 0
-            loss = turn.optimizer.step(lambda turn=turn: self.gradient(turn, parts))  # 4 update
+            loss = turn.optimizer.step(self.closure(turn, parts))  # 4 update
         for method in self.seams["update"]:
             method.update(self.model, now)
         return loss
 
     def gradient(self, turn: Turn, parts: list[tuple[Batch, float]]) -> Tensor:
         """Do everything that must happen again on a second pass: forward, loss and gradient of the whole batch."""
-        turn.optimizer.zero_grad()
+        for parameter in turn.trained:
+            parameter.grad = None
         total = self.zero
         with frozen_statistics(self.norms) if self.norms and self.passes else NOTHING:
             for index, (batch, share) in enumerate(parts):
                 reseed(stream_key(self.seed, "model", self.number, index, self.group.rank), self.device)
-                with self.autocast:
-                    output, loss = turn.objective(self.model, batch)  # 1 forward, 2 loss
-                    self.now.batch, self.now.output = batch, output
-                    for method in self.seams["loss"]:
-                        loss = method.loss(loss, self.now)
+                loss = self.forward(turn, batch, self.now)
                 loss = loss if share == 1.0 else loss * share
                 loss.backward()  # 3 gradient
                 total = loss.detach() if total is self.zero else total + loss.detach()
         self.passes += 1
-        self.group.add_gradients(turn.trained)
+        total = self.group.add_gradients(turn.trained, total)
         if self.passes == 1 and self.watch.due():
             self.watch.gradient()
         for method in self.seams["gradient"]:
             method.gradient(turn.trained, self.now)
         return total
 
+    def forward(self, turn: Turn, batch: Batch, now: Step) -> Tensor:
+        """Let the model answer, and measure by how much it is wrong."""
+        with self.autocast:
+            now.batch = batch
+            now.output, loss = turn.objective(self.model, batch)  # 1 forward, 2 loss
+            for method in self.seams["loss"]:
+                loss = method.loss(loss, now)
+        return loss
+
     def prepare(self, source: Batches, epochs: int | None, steps: int | None) -> None:
         """Build everything once: the plan, the model's surgery, the optimizers, the dispatch of the seams."""
-        self.limit = state.limit(source.steps(), epochs, steps)
-        self.last_epoch = epochs
+        count = state.limit(source.steps(), epochs, steps)
         if not self.prepared:
-            plan = Plan(self.seed, self.limit)
+            plan = Plan(self.seed, count)
             for method in self.methods:
                 self.model = method.model(self.model, plan)
             self.model.to(self.device)
             self.group.share_weights(self.model)
+            if self.compile:
+                check_compiler(self)
             for turn in self.turns:
-                turn.build(self.model, self.methods, plan)
-            self.seams = {seam: [m for m in self.methods if seam in seams(m)] for seam in ("batch", "loss", "gradient", "update")}
+                turn.build(self, plan)
+            self.closure: Any = partial(Closure, self) if self.compile else partial(partial, self.gradient)
+            self.seams = {seam: [m for m in self.methods if seam in seams(m)] for seam in SEAMS}
             self.now, self.norms = Step(0, 0, plan, self.model), batch_norms(self.model)
             self.zero = torch.zeros((), device=self.device)
             bf16 = self.precision == "bf16"
             self.autocast: Any = torch.autocast(self.device.type, torch.bfloat16) if bf16 else NOTHING
-            self.prepared = True
-        self.stopping = ""
-        self.moves = self.device.type != "cpu"
+            self.moves, self.prepared = self.device.type != "cpu", True
         if self.loaded is not None:
             state.load(self, self.loaded)
+        else:
+            self.epoch, self.step_in_epoch = self.epoch + (self.step_in_epoch > 0), 0
+            self.origin = (self.number, self.epoch)
+        self.limit = None if count is None else self.origin[0] + count
+        self.last_epoch = None if epochs is None else self.origin[1] + epochs
+        reached = self.number == self.limit or self.epoch == self.last_epoch
+        self.stopping = "finished" if reached else ""
         train_mode(self.model)
+
+    def look_back(self, source: Batches) -> Iterator[Batch]:
+        """Go through the data once more, in the order of the epoch that would come next."""
+        for batch in source.epoch(self.epoch, self.seed):
+            yield batch.to(self.device) if self.moves else batch
 
     def stop(self, reason: str) -> None:
         """Ask training to end after the step that is being taken."""

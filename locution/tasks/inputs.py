@@ -77,5 +77,7 @@ def _file(text: str, data: Dataset) -> Any:
         raise UserError(f"{text} cannot be read: {' '.join(str(error).split())}") from error
     grey = picture if picture.ndim == 2 else picture[..., :3].mean(-1)
     if grey.shape != tuple(data.inputs[-2:]):
-        raise UserError(f"{text} has {grey.shape[0]} x {grey.shape[1]} pixels; allowed: {' x '.join(map(str, data.inputs[-2:]))}.")
+        raise UserError(
+            f"{text} has {grey.shape[0]} x {grey.shape[1]} pixels; allowed: {' x '.join(map(str, data.inputs[-2:]))}."
+        )
     return 1.0 - grey  # ink is 1 in the data, white is 1 in a picture

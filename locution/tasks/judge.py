@@ -10,7 +10,12 @@ from locution.evaluation.metrics import confusion, measure
 from locution.reporting.results import Confusion, Metric, RunResults, WrongAnswer
 
 BETTER = {"accuracy": "higher", "macro_f1": "higher", "r2": "higher"}
-LABELS = {"cross_entropy": "cross-entropy", "macro_f1": "macro F1", "mse": "mean squared error", "mae": "mean absolute error"}
+LABELS = {
+    "cross_entropy": "cross-entropy",
+    "macro_f1": "macro F1",
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+}
 
 
 def metrics(names: Sequence[str], outputs: Tensor, targets: Tensor, note: str, seed: int) -> list[Metric]:
@@ -23,13 +28,23 @@ def metrics(names: Sequence[str], outputs: Tensor, targets: Tensor, note: str, s
     """
     figures = measure(names, outputs, targets, seed)
     return [
-        Metric(name, one["value"], one["low"], one["high"], LABELS.get(name, ""), better=BETTER.get(name, "lower"), note=note)
+        Metric(
+            name,
+            one["value"],
+            one["low"],
+            one["high"],
+            LABELS.get(name, ""),
+            better=BETTER.get(name, "lower"),
+            note=note,
+        )
         for name, one in figures.items()
     ]
 
 
-def judge_classes(title: str, outputs: Tensor, inputs: Tensor, targets: Tensor, labels: Sequence[str], note: str) -> RunResults:
-    """Judge answers that are classes: outputs (N, C), targets (N,); pictures of what went wrong, if inputs are pictures.
+def judge_classes(
+    title: str, outputs: Tensor, inputs: Tensor, targets: Tensor, labels: Sequence[str], note: str
+) -> RunResults:
+    """Judge answers that are classes: outputs (N, C), targets (N,); with pictures of what went wrong, where there are.
 
     The intervals are always drawn with seed 0: the same answers have the same interval in every run.
     """

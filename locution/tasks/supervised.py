@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from locution.data.dataset import Dataset
 from locution.engine import TensorBatches, Turn
 from locution.engine.state import load_trained_state, trained_state
-from locution.errors import LocutionError, UserError
+from locution.errors import LocutionError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
@@ -79,7 +79,7 @@ class Supervised:
 
         print_metrics(results)
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the weights."""
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_state(model).items()}
         save_file(tensors, folder / WEIGHTS)

@@ -49,7 +49,7 @@ class Task(Protocol):
         """Print the results."""
         ...
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep what was trained."""
         ...
 

@@ -69,7 +69,9 @@ def terms() -> dict[str, Term]:
     for name, entry in entries.items():
         odd = set(entry) - allowed
         if odd or entry.get("kind") not in KINDS:
-            raise LocutionError(f"terms.yaml: '{name}' has {sorted(odd) or entry.get('kind')}; kinds are {', '.join(KINDS)}.")
+            raise LocutionError(
+                f"terms.yaml: '{name}' has {sorted(odd) or entry.get('kind')}; kinds are {', '.join(KINDS)}."
+            )
         found.append(Term(name=name, **{**entry, "aliases": tuple(entry.get("aliases", ()))}))
     return {term.name: term for term in sorted(found, key=lambda term: term.row)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from locution.errors import LocutionError
@@ -56,9 +57,9 @@ def term(name: str, *, run: bool = False) -> None:
         console.print()
         console.print(paragraph, markup=False, highlight=False)
     console.print()
-    console.print(Padding(Syntax(
-                entry.example, "pycon", theme="ansi_dark", background_color="default", word_wrap=True
-            ), (0, 2)))
+    console.print(
+        Padding(Syntax(entry.example, "pycon", theme="ansi_dark", background_color="default", word_wrap=True), (0, 2))
+    )
     console.print()
     facts: list[tuple[str, Any]] = [
         ("source", entry.source),
@@ -86,7 +87,7 @@ def _run(entry: Entry) -> None:
         runs.train(*entry.term.recipe.split())
 
 
-def _table(head: list[str], rows: list[tuple[str, ...]]) -> None:
+def _table(head: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -1,0 +1,210 @@
+"""The task of speech recognition: train a projector between a frozen encoder and a frozen language model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from locution.engine import Turn
+from locution.errors import UserError
+from locution.evaluation.overfitting import Overfitting
+from locution.gradients.norms import GradientNorms
+from locution.reporting.bars import Bar
+from locution.reporting.results import Hearing, Metric, RunResults, Utterance
+from locution.speech.audio import read_audio
+from locution.speech.cache import CachedFrames
+from locution.speech.checkpoint import load_recogniser, save_projector
+from locution.speech.encode import frames_of_files
+from locution.speech.judge import Judgement, encoder_alone, judge
+from locution.speech.logmel import log_mel
+from locution.speech.manifest import Clip
+from locution.speech.normalise import normalise
+from locution.speech.parts import RecogniserModel, SpeechData
+from locution.speech.recogniser import Recogniser, transcript_objective
+from locution.speech.transcribe import transcribe
+from locution.speech.utterances import Utterances
+from locution.speech.wer import WordErrorRate
+from locution.tasks.task import Job
+
+if TYPE_CHECKING:
+    from locution.recipe import Recipe
+
+MODEL = "model"
+EMBEDDED_LIMITS = (
+    "The embedded encoder and language model were raised on synthetic voices: no human speech is understood.",
+    "For human speech name a Whisper encoder and a larger language model: model.encoder=openai/whisper-large-v3-turbo "
+    "model.language_model=HuggingFaceTB/SmolLM3-3B.",
+)
+
+
+class Recognition:
+    """Automatic speech recognition (ASR) writes down what is said; here a language model writes what an encoder hears.
+
+    `prepare` finds or makes the speech, computes the encoder's frames once and keeps them, and builds the projector
+    between the two frozen halves, the only part that learns.
+
+    >>> from locution.recipe import Recipe
+    >>> recipe = Recipe(task="recognition", data={"name": "speech"}, optimizer={"name": "adamw"}, steps=1)
+    >>> Recognition.names(recipe)
+    ('embedded', 'embedded')
+
+    Reference: Z. Ma et al., 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity", section 3.
+    """
+
+    @staticmethod
+    def names(recipe: Recipe) -> tuple[str, str]:
+        """Name the encoder and the language model of a recipe."""
+        model = recipe.model
+        return str(model.get("encoder", "embedded")), str(model.get("language_model", "embedded"))
+
+    def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
+        """Make the speech, hear it once, build the projector."""
+        data: SpeechData = recipe.part("data")
+        with telling("synthesising speech", quiet) as told:
+            clips = data.clips(told=told, workers=recipe.threads or 2)
+        part: RecogniserModel = recipe.part("model")
+        recogniser = part.build()
+        train = self.utterances(recipe, recogniser, clips["train"], data.batch_size, quiet, "training speech")
+        dev = self.utterances(recipe, recogniser, clips["dev"], 100, quiet, "development speech", shuffle=False)
+        turn = Turn(transcript_objective, recipe.part("optimizer").build)
+        seconds = sum(clip.seconds for clip in clips["train"]) / len(clips["train"])
+        watchers = [GradientNorms(), Overfitting(transcript_objective, list(dev.epoch(0, recipe.seed)))]
+        return Job(recogniser, [turn], train, watchers, clips, unit="s of audio", per_example=seconds or 1.0)
+
+    def frames(
+        self, recipe: Recipe, recogniser: Recogniser, clips: Sequence[Clip], quiet: bool, what: str
+    ) -> CachedFrames:
+        """Take the encoder's frames from the cache, or compute them once and keep them."""
+        paths, seconds = [clip.path for clip in clips], [clip.seconds or 5.0 for clip in clips]
+        with telling(f"hearing the {what}", quiet) as told:
+            return frames_of_files(recogniser.encoder, paths, seconds, precision=recipe.precision, progress=told)
+
+    def utterances(
+        self,
+        recipe: Recipe,
+        recogniser: Recogniser,
+        clips: Sequence[Clip],
+        batch_size: int,
+        quiet: bool,
+        what: str,
+        shuffle: bool = True,
+    ) -> Utterances:
+        """Put frames and transcripts into batches."""
+        frames = self.frames(recipe, recogniser, clips, quiet, what)
+        texts = [normalise(clip.text) for clip in clips]
+        return Utterances.of(recogniser, frames, texts, batch_size=batch_size, shuffle=shuffle)
+
+    def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
+        """Write down the test clips, of sentences and voices that training never saw, and count the wrong words."""
+        assert isinstance(model, Recogniser)
+        clips: list[Clip] = job.data["test"]
+        frames = self.frames(recipe, model, clips, quiet, "test speech")
+        texts = [normalise(clip.text) for clip in clips]
+        found = judge(model, frames, texts, precision=recipe.precision)
+        alone = encoder_alone(model.encoder, frames)
+        results = RunResults(recipe.name, recipe.describe, metrics=figures(found))
+        results.utterances = [
+            Utterance(clip.path.name, said, written, None if alone is None else alone[row], clip.seconds)
+            for row, (clip, said, written) in enumerate(zip(clips, found.said, found.written, strict=True))
+        ]
+        results.hearing = [hearing(clips[row], results.utterances[row]) for row in (0, found.worst(1)[0])]
+        results.data = {split: f"{len(part)} utterances, {minutes(part)}" for split, part in job.data.items()}
+        counts = found.wer.counts
+        results.notes.append(
+            f"{counts.substitutions} words taken for others, {counts.deletions} lost, {counts.insertions} made up; "
+            f"{found.homophone_share():.0%} of the errors are homophones; {found.stopped} transcripts were cut off."
+        )
+        if "embedded" in self.names(recipe):
+            results.limits = list(EMBEDDED_LIMITS)
+        return results
+
+    def show(self, results: RunResults) -> None:
+        """Print the figures and ten transcriptions under their references."""
+        from locution.reporting.tables import print_metrics, print_transcriptions
+
+        print_metrics(results)
+        print()
+        every = max(1, len(results.utterances) // 10)
+        print_transcriptions(results.utterances[::every], 10)
+        for line in (*results.notes, *results.limits[:1]):
+            print(line)
+
+    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
+        """Keep the projector, with the hashes of all that it belongs to."""
+        assert isinstance(model, Recogniser)
+        encoder, language_model = self.names(recipe)
+        save_projector(model, folder / MODEL, encoder=encoder, language_model=language_model)
+
+    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
+        """Take the projector back, and refuse other halves than those it was trained between."""
+        return load_recogniser(folder / MODEL)
+
+    def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
+        """Write down sound files."""
+        return [str(one) for one in transcribe(load_recogniser(folder / MODEL), list(inputs))]
+
+    def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], *, as_json: bool = False) -> int:
+        """Print what is said in sound files; those that cannot be heard are named, and make the exit code 1."""
+        if not files:
+            raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
+        answers = transcribe(load_recogniser(folder / MODEL), list(files))
+        for one in answers:
+            if as_json:
+                print(json.dumps(vars(one), ensure_ascii=False))
+            else:
+                print(one, file=sys.stderr if one.error else sys.stdout)
+        return int(any(one.error for one in answers))
+
+
+@contextmanager
+def telling(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar as soon as there is something to tell: what is found in the cache needs none."""
+    opened: list[Bar] = []
+
+    def told(done: int, total: int) -> None:
+        if not opened:
+            opened.append(Bar(title, total, quiet=quiet).start())
+        opened[0].update(done)
+
+    try:
+        yield told
+    finally:
+        for one in opened:
+            one.close()
+
+
+def figures(found: Judgement) -> list[Metric]:
+    """Put the word error rate beside that of the encoder alone and of the language model alone."""
+
+    def metric(name: str, one: WordErrorRate, label: str, note: str) -> Metric:
+        return Metric(name, one.value, one.low, one.high, label, "wer", "lower", note)
+
+    many = f"{len(found.said)} held-out utterances"
+    rows = [metric("wer", found.wer, "word error rate (WER)", many)]
+    if found.encoder_alone is not None:
+        rows.append(metric("encoder_wer", found.encoder_alone, "the encoder alone, greedy", many))
+    rows.append(metric("text_only_wer", found.text_only, "the language model without audio", "the control"))
+    return rows
+
+
+def minutes(clips: Sequence[Clip]) -> str:
+    """Say how long clips are together.
+
+    >>> minutes([Clip(Path("a"), "", seconds=90.0)])
+    '1.5 minutes'
+    """
+    return f"{sum(clip.seconds for clip in clips) / 60:.1f} minutes"
+
+
+def hearing(clip: Clip, utterance: Utterance) -> Hearing:
+    """Show what the model saw of a clip."""
+    audio = read_audio(clip.path)
+    mel = log_mel(torch.as_tensor(audio.samples)).T.numpy()  # (M, T)
+    return Hearing(utterance, mel, audio.seconds)
