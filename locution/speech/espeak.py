@@ -1,7 +1,8 @@
 """The process that drives espeak-ng: utterances as JSON on standard input, waveforms on standard output.
 
-espeak-ng keeps global state and dies when threads share it, so it lives here alone: one driver a process, a fresh
-process for every list of utterances. Run as `python -m locution.speech.espeak`; exit code 3 without espeak-ng.
+espeak-ng keeps global state and dies when threads share it, so it lives here alone: one driver a process, a
+fresh process for every list of utterances. Run as `python -m locution.speech.espeak`; exit code 3 without
+espeak-ng.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Driver:
             raise RuntimeError(f"espeak-ng has no voice {utterance.voice!r}")
         self.library.espeak_SetParameter(RATE, utterance.rate, 0)
         self.library.espeak_SetParameter(PITCH, utterance.pitch, 0)
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # else breath noise is seeded by the clock
         text = utterance.text.encode() + b"\0"
         self.library.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 0, 0, UTF8, None, None)
         return np.frombuffer(b"".join(self.chunks), np.int16)

@@ -67,7 +67,7 @@ def frame_counts(samples: Tensor) -> Tensor:
 
 
 def powers(waveform: Tensor, n_mels: int = 80) -> Tensor:
-    """Measure the power in each mel band of one clip, in log10: (samples,) to (frames, n_mels), before any scaling."""
+    """Measure the power in each mel band of one clip, in log10, unscaled: (samples,) to (frames, n_mels)."""
     if waveform.ndim != 1 or len(waveform) <= WINDOW // 2:
         raise UserError(f"a clip of shape {tuple(waveform.shape)}; allowed: one axis, more than {WINDOW // 2} samples.")
     half = WINDOW // 2
@@ -81,7 +81,7 @@ def powers(waveform: Tensor, n_mels: int = 80) -> Tensor:
 
 
 def scale(mel: Tensor) -> Tensor:
-    """Scale log10 powers of one clip as Whisper does: at most eight decades below the loudest, then (x + 4) / 4.
+    """Scale a clip's log10 powers as Whisper does: at most eight decades below the loudest, (x + 4) / 4.
 
     >>> scale(torch.tensor([[0.0, -4.0, -20.0]]))
     tensor([[ 1.,  0., -1.]])
@@ -98,8 +98,8 @@ def log_mel(waveform: Tensor, n_mels: int = 80) -> Tensor:
     >>> log_mel(torch.sin(torch.arange(16000) * 0.1)).shape
     torch.Size([100, 80])
 
-    Reference: Radford et al., 2022, "Robust speech recognition via large-scale weak supervision", section 2.2;
-    Slaney, 1998, "Auditory toolbox".
+    Reference: Radford et al., 2022, "Robust speech recognition via large-scale weak supervision", section
+    2.2; Slaney, 1998, "Auditory toolbox".
     """
     return scale(powers(waveform, n_mels))
 

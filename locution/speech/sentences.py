@@ -58,7 +58,7 @@ def expand(rules: Grammar, rule: str, draw: random.Random) -> str:
 
 
 def slot(rules: Grammar, piece: str, draw: random.Random) -> str:
-    """Fill one slot of a rule: plain text, a number {n 1 12}, an ordinal {nth 1 9}, a word class or a rule."""
+    """Fill a slot of a rule: plain text, a number {n 1 12}, an ordinal {nth 1 9}, a word class or a rule."""
     if not piece.startswith("{"):
         return piece
     name, *bounds = piece[1:-1].split()
@@ -75,7 +75,7 @@ def prose() -> tuple[str, ...]:
 
     The manual changes a little with the version of Python, so this kind is repeatable within one version.
 
-    >>> len(prose()) > 1000
+    >>> len(prose()) > 400
     True
     """
     from pydoc_data import topics
@@ -104,7 +104,7 @@ def propose(kind: str, draw: random.Random) -> str:
 
 
 def fits(kind: str, text: str) -> bool:
-    """Say whether a sentence has a length that is spoken in one breath: 4 to 12 words for commands, 2 to 14."""
+    """Say whether a sentence is as long as one breath: 4 to 12 words for commands, 2 to 14 for the rest."""
     low, high = (4, 12) if kind == "commands" else (2, 14)
     return low <= len(text.split()) <= high
 
@@ -113,8 +113,8 @@ def sentence(seed: int, split: str, index: int, kind: str = "commands") -> str:
     """Write the sentence number `index` of a split: lower-case words, numbers spelt out, no punctuation.
 
     `kind`: "commands" (about 600 words: commands, numbers, dates, small messages; 12 % in random word order),
-    "everyday" (a grammar over 2,600 common words) or "prose" (from Python's manual). The same four arguments give
-    the same sentence; no sentence, in whatever word order, belongs to two splits.
+    "everyday" (a grammar over 2,600 common words) or "prose" (from Python's manual). The same four
+    arguments give the same sentence; no sentence, in whatever word order, belongs to two splits.
 
     >>> sentence(0, "test", 1) == sentence(0, "test", 1)
     True

@@ -7,15 +7,27 @@ from functools import cache
 from importlib import resources
 
 ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *(
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ),
+)
+TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 IRREGULAR_PLURALS = {
     "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "mouse": "mice",
     "goose": "geese", "fish": "fish", "sheep": "sheep", "deer": "deer", "knife": "knives", "wife": "wives",
-    "life": "lives", "leaf": "leaves", "half": "halves", "shelf": "shelves", "wolf": "wolves", "thief": "thieves",
-    "gentleman": "gentlemen", "fisherman": "fishermen", "hero": "heroes", "potato": "potatoes", "loaf": "loaves",
+    "life": "lives", "leaf": "leaves", "half": "halves", "shelf": "shelves", "wolf": "wolves",
+    "thief": "thieves", "gentleman": "gentlemen", "fisherman": "fishermen", "hero": "heroes",
+    "potato": "potatoes", "loaf": "loaves",
     "tomato": "tomatoes", "crisis": "crises", "series": "series", "calf": "calves", "mosquito": "mosquitoes",
 }  # fmt: skip
 IRREGULAR_ORDINALS = {
@@ -85,11 +97,9 @@ def verb_forms(entry: str) -> tuple[str, str, str, str, str]:
         ing = base[:-2] + "ying"
     else:
         ing = (stem[:-1] if re.search(r"[^eo]e$", base) and base != "be" else stem) + "ing"
-    if base.endswith("e"):
-        past = base + "d"
-    else:
-        past = (base[:-1] + "ied") if re.search(r"[^aeiou]y$", base) else stem + "ed"
-    return base, third, *(irregular if irregular else (past, past)), ing  # type: ignore[return-value]
+    past = base[:-1] + "ied" if re.search(r"[^aeiou]y$", base) else stem + "ed"
+    past = base + "d" if base.endswith("e") else past
+    return base, third, *(irregular if irregular else (past, past)), ing
 
 
 @cache
