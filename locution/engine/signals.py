@@ -74,10 +74,11 @@ class Signals(Observer):
         self.came = self.came or signal.Signals(number)
         if self.engine is None or (number == signal.SIGINT and not first):
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third Ctrl-C asks nobody
+            os.write(2, f"{self.came.name}: stopped\n".encode())
             raise SystemExit(self.code)
         if first:
             line = f"{self.came.name}: stopping after this step, with a checkpoint; Ctrl-C stops at once\n"
-            os.write(2, line.encode())  # the one way to write that is safe wherever the signal came
+            os.write(2, line.encode())  # a way to write that is safe wherever the signal came
             if self.engine.group.world == 1:
                 self.engine.stop(self.came.name)
 
