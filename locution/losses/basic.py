@@ -62,9 +62,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, class_weights: Tensor | None
         raise UserError(
             f"targets have shape {tuple(targets.shape)}; allowed: {wanted}, a class for each row of scores."
         )
-    flat = functional.cross_entropy(
-        outputs.reshape(-1, classes), targets.reshape(-1), class_weights, reduction="none"
-    )
+    flat = functional.cross_entropy(outputs.reshape(-1, classes), targets.reshape(-1), class_weights, reduction="none")
     if targets.dim() == 1:
         return flat
     losses, counted = flat.view(len(targets), -1), (targets != IGNORED).flatten(1)
@@ -123,24 +121,18 @@ class CrossEntropy:
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
         """Run the model and measure: (output, loss)."""
         output = model(batch.inputs)
-        weights = self._weights(output)
-        if (
-            weights is None
-            and batch.weights is None
-            and output.dim() == 2
-            and len(output) == len(batch.targets)
-        ):
+        plain = not self.class_weights and batch.weights is None and output.dim() == 2
+        if plain and batch.targets.shape in (output.shape[:1], output.shape):
             return output, functional.cross_entropy(output, batch.targets)  # the same, in one call
-        return output, weighted_mean(cross_entropy(output, batch.targets, weights), batch)
+        losses = cross_entropy(output, batch.targets, self._weights(output))
+        return output, weighted_mean(losses, batch)
 
     def _weights(self, output: Tensor) -> Tensor | None:
         if not self.class_weights:
             return None
         if len(self.class_weights) != output.shape[-1]:
             count = len(self.class_weights)
-            raise UserError(
-                f"objective.class_weights has {count} numbers; allowed: {output.shape[-1]}, one a class."
-            )
+            raise UserError(f"objective.class_weights has {count} numbers; allowed: {output.shape[-1]}, one a class.")
         if output.device not in self._tensors:  # made once: a step waits for no copy
             self._tensors[output.device] = torch.tensor(self.class_weights, device=output.device)
         return self._tensors[output.device]
