@@ -103,9 +103,7 @@ def write_flac(path: str | Path, samples: Samples, rate: int = SAMPLE_RATE) -> N
     soundfile, path = _soundfile(), Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        soundfile.write(
-            str(aside), np.clip(samples, -1.0, 32767 / 32768), rate, format="FLAC", subtype="PCM_16"
-        )
+        soundfile.write(str(aside), np.clip(samples, -1.0, 32767 / 32768), rate, format="FLAC", subtype="PCM_16")
         os.replace(aside, path)
     except (OSError, soundfile.SoundFileError) as error:
         aside.unlink(missing_ok=True)
@@ -131,9 +129,7 @@ def _check_path(path: Path) -> None:
 
 def _check_header(path: Path, file: Any) -> None:
     if not RATES[0] <= file.samplerate <= RATES[1]:
-        raise AudioError(
-            f"{path}: has {file.samplerate} samples a second; allowed: {RATES[0]} to {RATES[1]}."
-        )
+        raise AudioError(f"{path}: has {file.samplerate} samples a second; allowed: {RATES[0]} to {RATES[1]}.")
     found = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if found and int(found[1]) not in STREAMED and int(found[1]) > int(found[2]):
         raise AudioError(f"{path}: is cut off ({found[2]} of {found[1]} bytes of sound are there).")

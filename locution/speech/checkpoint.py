@@ -76,9 +76,7 @@ def save_projector(
         (folder / f".{CARD}.part").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         os.replace(folder / f".{CARD}.part", folder / CARD)
     except OSError as error:
-        raise LocutionError(
-            f"{folder}: the projector cannot be written ({error.strerror or error})."
-        ) from error
+        raise LocutionError(f"{folder}: the projector cannot be written ({error.strerror or error}).") from error
 
 
 def hashes(recogniser: Recogniser, normaliser: str) -> dict[str, str]:
@@ -91,9 +89,7 @@ def hashes(recogniser: Recogniser, normaliser: str) -> dict[str, str]:
     return found if recogniser.encoder is None else {"encoder": weights_digest(recogniser.encoder)} | found
 
 
-def load_recogniser(
-    folder: str | Path, *, encoder: str | None = None, language_model: str | None = None
-) -> Recogniser:
+def load_recogniser(folder: str | Path, *, encoder: str | None = None, language_model: str | None = None) -> Recogniser:
     """Load a recogniser from a folder that `save_projector` wrote; other halves than it was trained with are
     refused.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from locution.engine.batch import Batch
+from locution.engine.observer import Observer, Record, Stop
+from locution.errors import require
 from locution.speech.generate import Written, write_all
 from locution.speech.recogniser import Recogniser, transcript_objective
 
@@ -56,3 +59,35 @@ def listening(recogniser: Recogniser, batch: Batch) -> dict[str, float]:
     }
     recogniser.train(was)
     return losses
+
+
+class Listening(Observer):
+    """Training listens when the loss with the right audio falls below the loss with another clip's.
+
+    Measures "listening_gap" (nats a token) on one batch; stops training with an explanation where the gap is
+    still below `least` after `patience` steps, because a language model that has learnt to do without the
+    audio writes fluent text that nobody said, and does not come back.
+    """
+
+    name: ClassVar[str] = "listening"
+
+    def __init__(self, batch: Batch, *, patience: int = 2000, least: float = 0.05) -> None:
+        require(patience >= 1, "listening.patience", patience, "a whole number from 1")
+        require(len(batch) >= 2, "listening.batch", len(batch), "two utterances or more")
+        self.batch, self.patience, self.least = batch, patience, least
+
+    def measure(self, model: nn.Module, record: Record) -> Mapping[str, float]:
+        """Compare the losses with the right audio and with another clip's."""
+        assert isinstance(model, Recogniser)
+        device = next(model.projector.parameters()).device
+        losses = listening(model, self.batch.to(device))
+        gap = losses["shuffled"] - losses["heard"]
+        return {"listening_gap": gap, "development_loss": losses["heard"]}
+
+    def watch(self, record: Record) -> Stop | None:
+        """Stop where the gap never opened."""
+        gap = record.values.get("listening_gap")
+        if gap is None or gap >= self.least or record.step < self.patience:
+            return None
+        why = f"the loss with another clip's audio is only {gap:.3f} nats above that with its own"
+        return Stop(f"after {record.step} steps the model does not listen: {why}")

@@ -15,6 +15,7 @@ from locution.speech.utterances import pad_frames
 LONGEST_LOOP = 8  # tokens of the longest stretch that counts as a loop
 REPEATS = 6
 CHECK_EVERY = 8
+TOKENS_PER_SECOND = 40.0  # the fastest synthetic voices speak 29 letters a second, and a token may be a letter
 
 Change = Callable[[Tensor, Tensor], Tensor]  # embeddings (B, T', H) and lengths (B,) to embeddings
 
@@ -41,9 +42,7 @@ def loop_start(tokens: Sequence[int], repeats: int = REPEATS, longest: int = LON
     """
     for period in range(1, longest + 1):
         span = period * repeats
-        if len(tokens) >= span and all(
-            tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)
-        ):
+        if len(tokens) >= span and all(tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)):
             start = len(tokens) - span
             while start > 0 and tokens[start - 1] == tokens[start - 1 + period]:
                 start -= 1
@@ -57,7 +56,7 @@ def generate(
     frames: Tensor,
     lengths: Tensor,
     *,
-    tokens_per_second: float = 25.0,
+    tokens_per_second: float = TOKENS_PER_SECOND,
     change: Change | None = None,
 ) -> list[Written]:
     """Greedy decoding writes, word after word, what the model finds likeliest after all that stands so far.
@@ -88,9 +87,7 @@ def _decode(recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor) -> 
     place = mask.sum(1, keepdim=True)  # (B, 1)
     mask = mask.long()
     places = (mask.cumsum(1) - 1).clamp(min=0)
-    output = model(
-        inputs_embeds=x, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1
-    )
+    output = model(inputs_embeds=x, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
     for step in range(1, int(limits.max()) + 1):
         token = output.logits[:, -1].argmax(-1)  # (b,)
         for row, value in zip(clips[going].tolist(), token[going].tolist(), strict=True):

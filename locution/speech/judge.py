@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from locution.errors import UserError
+from locution.speech.audio import SAMPLE_RATE
 from locution.speech.control import write_deaf
+from locution.speech.encode import encode_clips
 from locution.speech.generate import Written, write_all
+from locution.speech.noise import noise_clip
 from locution.speech.recogniser import Recogniser
 from locution.speech.wer import WordErrorRate, homophone_errors, word_error_rate
 
@@ -43,6 +46,18 @@ class Judgement:
         """Say which share of all errors are homophones, which no ear could have avoided."""
         count = sum(homophone_errors(self.said, self.written).values())
         return count / max(self.wer.counts.errors, 1)
+
+
+def hallucination_rate(recogniser: Recogniser, *, clips: int = 40, seed: int = 1, precision: str = "fp32") -> float:
+    """A hallucination is text that nobody said; here the share of clips of mere noise for which any is
+    written.
+
+    Reference: A. Koenecke et al., 2024, "Careless Whisper: Speech-to-Text Hallucination Harms", section 3.
+    """
+    waves = [noise_clip(i, seed) for i in range(clips)]
+    frames = dict(encode_clips(recogniser.encoder, waves.__getitem__, [len(w) / SAMPLE_RATE for w in waves]))
+    written = write_all(recogniser, [frames[i] for i in range(clips)], precision=precision)
+    return sum(bool(one.text) for one in written) / clips
 
 
 @torch.inference_mode()

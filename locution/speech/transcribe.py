@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,16 +72,12 @@ def pieces(samples: Samples, longest: float = LONGEST) -> list[Samples]:
     while len(samples) - cuts[-1] > size:
         start = cuts[-1] + int(0.7 * size)
         tail = samples[start : cuts[-1] + size]
-        loudness = (
-            np.square(tail[: len(tail) // window * window], dtype=np.float64).reshape(-1, window).sum(1)
-        )
+        loudness = np.square(tail[: len(tail) // window * window], dtype=np.float64).reshape(-1, window).sum(1)
         cuts.append(start + int(loudness.argmin()) * window + window // 2)
     return [samples[a:b] for a, b in zip(cuts, [*cuts[1:], len(samples)], strict=True)]
 
 
-def transcribe(
-    recogniser: Recogniser, paths: Sequence[str | Path], *, batch_size: int = 32
-) -> list[Transcript]:
+def transcribe(recogniser: Recogniser, paths: Sequence[str | Path], *, batch_size: int = 32) -> list[Transcript]:
     """Transcription writes down what is said in sound files of any format, rate and length.
 
     `paths` name files or folders. A file that cannot be heard gets its error and the others are still
@@ -87,6 +85,16 @@ def transcribe(
 
     Reference: A. Radford et al., 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", section
     4.5 (long recordings in pieces).
+    """
+    return transcripts(paths, lambda audios: write_audio(recogniser, audios, batch_size=batch_size))
+
+
+def transcripts(
+    paths: Sequence[str | Path], write: Callable[[Sequence[Audio]], list[tuple[str, str]]]
+) -> list[Transcript]:
+    """Read sound files, let `write` put down those that hold something, and name those that cannot be heard.
+
+    write(recordings) gives for each its text and a note.
     """
     files, answers = sound_files(paths), {}
     heard: list[tuple[int, Audio]] = []
@@ -100,15 +108,41 @@ def transcribe(
         answers[number] = Transcript(str(path), "", audio.seconds, note)
         if not note:
             heard.append((number, audio))
-    texts = write_audio(recogniser, [audio for _, audio in heard], batch_size=batch_size)
+    texts = write([audio for _, audio in heard])
     for (number, audio), (text, note) in zip(heard, texts, strict=True):
         answers[number] = Transcript(str(files[number]), text, audio.seconds, note)
     return [answers[number] for number in range(len(files))]
 
 
-def write_audio(
-    recogniser: Recogniser, audios: Sequence[Audio], *, batch_size: int = 32
-) -> list[tuple[str, str]]:
+def spell_audio(encoder: Any, audios: Sequence[Audio]) -> list[tuple[str, str]]:
+    """Write down recordings with an encoder alone, by its own CTC head: for each its text, and no note."""
+    from locution.speech.judge import encoder_alone
+
+    parts = [(row, piece) for row, audio in enumerate(audios) for piece in pieces(audio.samples)]
+    frames = dict(encode_clips(encoder, lambda i: parts[i][1], [len(piece) / SAMPLE_RATE for _, piece in parts]))
+    spelt = encoder_alone(encoder, [frames[i].float() for i in range(len(parts))]) or []
+    texts: list[list[str]] = [[] for _ in audios]
+    for (row, _), text in zip(parts, spelt, strict=True):
+        texts[row].append(text)
+    return [(" ".join(filter(None, text)), "") for text in texts]
+
+
+def show(answers: Sequence[Transcript], *, as_json: bool = False) -> int:
+    """Print transcripts, those that failed to standard error; returns the exit code, 1 if one failed.
+
+    >>> show([Transcript("a.wav", "turn it off", 1.5)])
+    a.wav: turn it off
+    0
+    """
+    for one in answers:
+        if as_json:
+            print(json.dumps(vars(one), ensure_ascii=False))
+        else:
+            print(one, file=sys.stderr if one.error else sys.stdout)
+    return int(any(one.error for one in answers))
+
+
+def write_audio(recogniser: Recogniser, audios: Sequence[Audio], *, batch_size: int = 32) -> list[tuple[str, str]]:
     """Write down recordings: for each its text, and a note where the language model had to be stopped."""
     parts = [(row, piece) for row, audio in enumerate(audios) for piece in pieces(audio.samples)]
     parts = [(row, piece) for row, piece in parts if not Audio(piece).silent]

@@ -45,9 +45,7 @@ class WhisperFrames(nn.Module):
     def features(self, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode a batch of clips of unequal lengths."""
         if mel.shape[1] > self.longest:
-            raise UserError(
-                f"a clip of {mel.shape[1] / 100:g} s; allowed: {self.longest / 100:g} s, so cut it first."
-            )
+            raise UserError(f"a clip of {mel.shape[1] / 100:g} s; allowed: {self.longest / 100:g} s, so cut it first.")
         room = mel.shape[1] + 4 if self.unpadded else self.longest  # both convolutions must see silence
         mel = with_silence(mel, lengths, min(room, self.longest))
         mel = mel.transpose(1, 2).to(self.encoder.conv1.weight.dtype)  # (B, n_mels, F)

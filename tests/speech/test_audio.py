@@ -49,9 +49,7 @@ def test_other_formats(tmp_path: Path, name: str) -> None:
 
 
 def test_blocks_join_without_a_seam(tmp_path: Path) -> None:
-    soundfile.write(
-        tmp_path / "a.wav", np.repeat(tone(44100, 3.0)[:, None], 8, axis=1), 44100, subtype="FLOAT"
-    )
+    soundfile.write(tmp_path / "a.wav", np.repeat(tone(44100, 3.0)[:, None], 8, axis=1), 44100, subtype="FLOAT")
     samples = read_audio(tmp_path / "a.wav").samples  # 8 channels: blocks of 32768 frames
     np.testing.assert_allclose(samples[1000:47000], tone(16000, 3.0)[1000:47000], atol=2e-3)
 
@@ -83,9 +81,7 @@ def write_broken(folder: Path, kind: str) -> Path:
         soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16000), 16000)
         whole = path.read_bytes()
         middle = len(whole) // 2
-        path.write_bytes(
-            whole[:middle] + (b"" if kind == "cut flac" else b"\x55" * 400 + whole[middle + 400 :])
-        )
+        path.write_bytes(whole[:middle] + (b"" if kind == "cut flac" else b"\x55" * 400 + whole[middle + 400 :]))
     elif kind == "raw":
         path = folder / "a.raw"
         path.write_bytes(whole)

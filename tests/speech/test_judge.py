@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ import pytest
 import torch
 from torch import nn
 
+from locution.engine.loop import Engine, Turn
+from locution.engine.random import generator
 from locution.errors import UserError
 from locution.speech.audio import AudioError, write_flac
+from locution.speech.control import Listening, listening
 from locution.speech.ctc import CHARACTERS
-from locution.speech.encode import frames_of_files
+from locution.speech.encode import encode_clips, frames_of_files
 from locution.speech.generate import write_all
-from locution.speech.judge import encoder_alone, judge
+from locution.speech.judge import encoder_alone, hallucination_rate, judge
+from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
-from locution.speech.recogniser import Recogniser
+from locution.speech.recogniser import Recogniser, transcript_objective
+from locution.speech.utterances import Utterances
 
 
 class Speller(nn.Module):
@@ -74,3 +80,42 @@ def test_frames_of_files_are_made_once(tmp_path: Path, tiny_encoder: nn.Module) 
     paths[1].write_bytes(b"broken")
     with pytest.raises(AudioError, match=r"1\.flac"):
         frames_of_files(tiny_encoder, paths, [1.0] * 3, folder=tmp_path / "kept")
+
+
+def test_hallucinations_are_counted_on_noise(language_model: Any, tokenizer: Any, tiny_encoder: nn.Module) -> None:
+    torch.manual_seed(0)
+    projector = MLPProjector(24, 32, gain=0.3, stack=2)
+    recogniser = Recogniser(projector, language_model, tokenizer, encoder=tiny_encoder).eval()
+    waves = [noise_clip(i, 1) for i in range(5)]
+    frames = dict(encode_clips(tiny_encoder, waves.__getitem__, [1.0] * 5))
+    expected = [bool(one.text) for one in write_all(recogniser, [frames[i] for i in range(5)])]
+    assert hallucination_rate(recogniser, clips=5) == sum(expected) / 5
+    assert sum(expected) > 0
+
+
+def test_noise_has_its_level_and_its_slope() -> None:
+    levels = [20 * np.log10(np.sqrt(np.mean(noise_clip(i) ** 2))) for i in range(40)]
+    assert -51 < min(levels) < -40
+    assert -20 < max(levels) < -9
+    wave = noise_clip(0, longest=30.0).astype(np.float64)
+    slope = torch.rand(3, generator=generator(0, "noise", 0))[0].item()
+    power = np.abs(np.fft.rfft(wave)) ** 2
+    pitch = np.fft.rfftfreq(len(wave), 1 / 16000)
+    low, high = (power[(pitch > a) & (pitch < b)].mean() for a, b in ((200, 250), (3200, 4000)))
+    assert np.log10(low / high) == pytest.approx(2 * slope * np.log10(16), abs=0.1)
+
+
+def test_training_that_does_not_listen_is_stopped(language_model: Any, tokenizer: Any) -> None:
+    recogniser = make(language_model, tokenizer)
+    data = Utterances.of(recogniser, [spelt(text) for text in TEXTS], TEXTS, batch_size=4)
+    observer = Listening(data.batch(range(4)), patience=6, least=0.05)
+    turn = Turn(transcript_objective, partial(torch.optim.SGD, lr=0.0))
+    engine = Engine(recogniser, turn, observers=[observer], device="cpu", measure_every=3).fit(data, epochs=50)
+    gaps = listening(recogniser, data.batch(range(4)))
+    assert gaps["shuffled"] - gaps["heard"] < 0.05  # it learns nothing at a rate of zero
+    assert engine.number == 6
+    turn = Turn(transcript_objective, partial(torch.optim.AdamW, lr=2e-2, weight_decay=0.0))
+    observer = Listening(data.batch(range(4)), patience=60)
+    engine = Engine(recogniser, turn, observers=[observer], device="cpu").fit(data, epochs=100)
+    assert engine.number == 100
+    assert recogniser.projector.training

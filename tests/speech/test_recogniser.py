@@ -50,9 +50,7 @@ def test_logits_equal_those_of_the_plain_model_on_the_plain_sequence(
     for row, (clip, text) in enumerate(zip(clips(), TEXTS, strict=True)):
         audio, _ = recogniser.projector(clip[None], torch.tensor([len(clip)]))
         pieces = [prompt.before, None, prompt.after, text, prompt.end]
-        tokens = [
-            tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else [] for piece in pieces
-        ]
+        tokens = [tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else [] for piece in pieces]
         x = [language_model.get_input_embeddings()(torch.tensor([ids], dtype=torch.long)) for ids in tokens]
         x = torch.cat([x[0], audio, *x[2:]], dim=1)
         wanted = len(tokens[3]) + 1
@@ -60,9 +58,7 @@ def test_logits_equal_those_of_the_plain_model_on_the_plain_sequence(
         torch.testing.assert_close(logits[row, -wanted:], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_loss_of_a_batch_is_the_token_mean_of_its_clips_alone(
-    language_model: Any, tokenizer: Any
-) -> None:
+def test_the_loss_of_a_batch_is_the_token_mean_of_its_clips_alone(language_model: Any, tokenizer: Any) -> None:
     recogniser = make(language_model, tokenizer)
     data = Utterances.of(recogniser, clips(), TEXTS)
     _, together = transcript_objective(recogniser, data.batch(range(6)))
@@ -150,9 +146,7 @@ def test_it_learns_its_clips_by_heart(language_model: Any, tokenizer: Any) -> No
     assert [one.text for one in write_all(recogniser.eval(), clips())] == TEXTS
 
 
-def test_accumulation_over_ragged_micro_batches_equals_the_whole_batch(
-    language_model: Any, tokenizer: Any
-) -> None:
+def test_accumulation_over_ragged_micro_batches_equals_the_whole_batch(language_model: Any, tokenizer: Any) -> None:
     def weights(accumulate: int) -> torch.Tensor:
         recogniser = make(language_model, tokenizer)
         data = Utterances.of(recogniser, clips(), TEXTS, batch_size=6)

@@ -54,9 +54,7 @@ def test_whisper_frames_equal_transformers_own_on_its_own_features(whisper_folde
         transformers.WhisperModel.from_pretrained(whisper_folder),
     )
     waves = [noise(1.0), noise(0.5, seed=1) * np.linspace(1, 0, 8000, dtype=np.float32)]
-    frames, lengths = load_encoder(whisper_folder).features(
-        *log_mel_batch([torch.from_numpy(w) for w in waves])
-    )  # type: ignore[operator]
+    frames, lengths = load_encoder(whisper_folder).features(*log_mel_batch([torch.from_numpy(w) for w in waves]))  # type: ignore[operator]
     assert lengths.tolist() == [50, 25]
     for row, wave in enumerate(waves):
         features = extractor(wave, sampling_rate=16000, return_tensors="pt").input_features
@@ -151,6 +149,27 @@ def test_names_that_cannot_be_loaded(tmp_path: Path, part: str, monkeypatch: pyt
         load(tmp_path / "empty")
     assert "\n" not in str(caught.value)
     assert place("openai/whisper-tiny", "encoder") == "openai/whisper-tiny"
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut", "pickle"])
+def test_weights_that_are_not_all_there_are_refused(tmp_path: Path, smollm_folder: Path, harm: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(smollm_folder, folder)
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    if harm == "missing":
+        del weights["model.norm.weight"]
+        save_file(weights, file, metadata={"format": "pt"})
+    elif harm == "cut":
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        torch.save(weights, folder / "pytorch_model.bin")
+        file.unlink()
+    with pytest.raises(UserError, match="cannot be loaded") as caught:
+        load_language_model(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, smollm_folder: Path) -> None:

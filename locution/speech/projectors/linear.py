@@ -29,9 +29,7 @@ class LinearProjector(nn.Module):
 
     kind: ClassVar[str] = "linear"
 
-    def __init__(
-        self, inputs: int, outputs: int, *, gain: float = 1.0, stack: int = 5, hidden: int = 2048
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0, stack: int = 5, hidden: int = 2048) -> None:
         super().__init__()
         require(stack >= 1, "projector.stack", stack, "a whole number above 0, usually 5")
         require(hidden >= 1, "projector.hidden", hidden, "a whole number above 0, usually 2048")
