@@ -39,10 +39,8 @@ def perturbation(
     if adaptive:
         sizes = torch._foreach_add(torch._foreach_abs(list(weights)), STABLE)
         steps = list(torch._foreach_mul(steps, sizes))
-    norms = torch._foreach_norm(steps)
-    device = norms[0].device
-    norm = torch.linalg.vector_norm(torch.stack([n.to(device, torch.float32) for n in norms]))
-    scale = rho / norm.clamp(min=TINY)
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(steps)))
+    scale = rho / norm.clamp_(min=TINY)
     if adaptive:
         steps = list(torch._foreach_mul(steps, sizes))
     return list(torch._foreach_mul(steps, scale))
@@ -58,7 +56,7 @@ class SAM(Wrapper):
     distance relative to each weight's size; then rho is usually ten times larger.
 
     `step` needs the closure, calls it twice, and returns the loss of the first pass. The weights come back
-    exactly: they are copied, not subtracted from, and even when the second pass fails.
+    exactly: they are set aside, not subtracted from, and even when the second pass fails.
 
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = SAM(torch.optim.SGD([weight], lr=0.1), rho=0.5)
@@ -90,26 +88,28 @@ class SAM(Wrapper):
         with torch.enable_grad():
             loss = closure()
         weights = [weight for weight in self.parameters() if weight.grad is not None]
-        kept = self.climb(weights)
+        kept = [weight.data for weight in weights]
         try:
-            self.zero_grad()
+            self.climb(weights)
+            for weight in weights:
+                weight.grad = None
             with torch.enable_grad():
                 closure()
         finally:
-            with torch.no_grad():
-                if kept:
-                    torch._foreach_copy_(weights, kept)
+            for weight, own in zip(weights, kept, strict=True):
+                weight.data = own
         return loss
 
     @torch.no_grad()
-    def climb(self, weights: list[Tensor]) -> list[Tensor]:
-        """Move the weights to their worst neighbour, and hand out copies of what they were."""
+    def climb(self, weights: list[Tensor]) -> None:
+        """Show the weights at their worst neighbour; what they are stays in memory that nobody writes to."""
         if not weights:
-            return []
-        kept = [weight.detach().clone() for weight in weights]
+            return
         gradients = [weight.grad for weight in weights if weight.grad is not None]
-        torch._foreach_add_(weights, perturbation(weights, gradients, self.rho, self.adaptive))
-        return kept
+        moved = perturbation(weights, gradients, self.rho, self.adaptive)
+        torch._foreach_add_(moved, [weight.data for weight in weights])
+        for weight, place in zip(weights, moved, strict=True):
+            weight.data = place
 
 
 @dataclass
