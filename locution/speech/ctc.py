@@ -56,6 +56,9 @@ def greedy(scores: Tensor, lengths: Tensor) -> list[str]:
     >>> path = torch.tensor([[3, 3, 0, 3, 4]])
     >>> greedy(F.one_hot(path, 29).float(), torch.tensor([5]))
     ['aab']
+
+    Reference: Graves et al., 2006, "Connectionist temporal classification: labelling unsegmented sequence
+    data with recurrent neural networks", section 3.2 (best path decoding).
     """
     best = scores.argmax(-1).tolist()
     texts = (unspell(collapse(path[:length])) for path, length in zip(best, lengths.tolist(), strict=True))

@@ -145,6 +145,10 @@ class SpeechEncoder(nn.Module):
     >>> features, lengths = encoder.features(torch.zeros(2, 100, 80), torch.tensor([100, 50]))
     >>> features.shape, lengths
     (torch.Size([2, 25, 16]), tensor([25, 13]))
+
+    Reference: Radford et al., 2022, "Robust speech recognition via large-scale weak supervision", section
+    2.2 (the stem); Gulati et al., 2020, "Conformer: convolution-augmented transformer for speech
+    recognition" (the blocks).
     """
 
     def __init__(self, config: EncoderConfig | None = None) -> None:

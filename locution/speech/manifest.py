@@ -38,11 +38,12 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def read_manifest(path: str | Path, *, allow_missing: bool = False) -> list[Clip]:
-    """Read a speech manifest: one JSON object a line with `path` and `text`, and perhaps more.
+    """A speech manifest lists sound files and what is said in each, one JSON object a line.
 
-    `path`: the manifest, or a folder with `manifest.jsonl`; sound files are named relative to it. Raises one
-    UserError that lists every bad line, or every sound file that is missing; with `allow_missing` the clips
-    whose files are there are returned.
+    Each line has `path` and `text`, perhaps `speaker`, `seconds` and `split`. `path`: the manifest, or a
+    folder with `manifest.jsonl`; sound files are named relative to it. Raises one UserError that lists
+    every bad line, or every sound file that is missing; with `allow_missing` the clips whose files are
+    there are returned.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -50,6 +51,9 @@ def read_manifest(path: str | Path, *, allow_missing: bool = False) -> list[Clip
     ...     _ = Path(folder, "manifest.jsonl").write_text('{"path": "a.flac", "text": "hello"}\\n')
     ...     [clip.text for clip in read_manifest(folder)]
     ['hello']
+
+    Reference: Kuchaiev et al., 2019, "NeMo: a toolkit for building AI applications using neural modules"
+    (lists of this form).
     """
     path = Path(path)
     path = path / MANIFEST if path.is_dir() else path

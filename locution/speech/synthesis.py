@@ -75,7 +75,7 @@ def draw_utterance(text: str, split: str, seed: int, index: int) -> Utterance:
 
 
 def speak(utterances: Sequence[Utterance]) -> list[Samples]:
-    """Speak utterances: one waveform each, 16 kHz, int16, mono.
+    """Speech synthesis turns text into sound that says it: one waveform an utterance, 16 kHz, int16, mono.
 
     Every call runs one fresh process, so the same list gives the same samples to the bit (espeak-ng carries
     the state of its noise from one utterance to the next). Raises UserError where espeak-ng is not
@@ -84,6 +84,9 @@ def speak(utterances: Sequence[Utterance]) -> list[Samples]:
     >>> waveform = speak([Utterance("hello world", "en+f3")])[0]
     >>> waveform.dtype, 0.4 < len(waveform) / SAMPLE_RATE < 2
     (dtype('int16'), True)
+
+    Reference: Klatt, 1980, "Software for a cascade/parallel formant synthesizer", figure 1 (the kind of
+    voice).
     """
     done = subprocess.run(
         [sys.executable, "-m", "locution.speech.espeak"],
