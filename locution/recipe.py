@@ -91,6 +91,8 @@ def resolve(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     >>> resolve("line", ["optimizer.lr=0.1"]).optimizer["lr"]
     0.1
     """
+    if not recipe:
+        raise UserError(f"no recipe was named; allowed: a YAML file, or {', '.join(config.recipes())}.")
     settings = config.compose(recipe, overrides)
     typed = {word.split("=")[0] for word in overrides}
     for said, other in (("epochs", "steps"), ("steps", "epochs")):

@@ -1,0 +1,130 @@
+"""The command line: each word reaches its function, each mistake is one line and the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from locution.cli import run
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs/ be in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOCUTION_DEBUG", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["trian"], 2, 'Did you mean "train"'),
+        (["train", "digit"], 2, "'digit' is no recipe. Did you mean 'digits'?"),
+        (["train"], 2, "no recipe was named; allowed: a YAML file, or digits, line"),
+        (["train", "digits", "+samm"], 2, "Did you mean 'sam'?"),
+        (["train", "digits", "-sam"], 2, "switched on"),
+        (["train", "digits", "optimizer.leaning_rate=0.1"], 2, "Did you mean 'optimizer.lr'?"),
+        (["train", "digits", "device=cuda:9"], 2, "device"),
+        (["train", "digits", "--resume", "runs/x"], 2, "--resume came with digits"),
+        (["train", "--resume", "nowhere"], 2, "is no run folder"),
+        (["train", "--quite"], 2, "quiet"),
+        (["evaluate", "nowhere"], 2, "is no run folder"),
+        (["evaluate"], 2, "run"),
+        (["term", "smoothig"], 2, "is no term"),
+        (["transcribe", "nowhere", "a.wav"], 2, "is no run folder"),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == code
+    out, err = capsys.readouterr()
+    assert said in err, err
+    assert err.startswith("locution: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_train_evaluate_predict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "line", "steps=5", "run_dir=mine"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "run: mine"
+    assert run(["evaluate", "mine", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert set(metrics["mse"]) == {"value", "low", "high"}
+    assert run(["predict", "mine", "-1.5"]) == 0
+    float(capsys.readouterr().out)
+
+
+def test_a_method_is_switched_off_with_one_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "digits", "+sam", "+mixup", "-sam", "steps=1", "run_dir=mine", "--quiet"]) == 0
+    recipe = Path("mine/recipe.yaml").read_text()
+    assert "mixup" in recipe
+    assert "sam" not in recipe
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes"]) == 0
+    assert "digits" in capsys.readouterr().out
+    assert run(["methods"]) == 0
+    assert "+label_smoothing" in capsys.readouterr().out
+    assert run(["terms", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert all(entry["definition"] and entry["example"] and entry["source"] for entry in entries)
+
+
+def test_a_term_shows_and_runs_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["term", "Sharpness-Aware Minimisation"]) == 0
+    shown = capsys.readouterr().out
+    assert "Foret" in shown
+    assert run(["term", "batch", "--run"]) == 0
+    assert "lines gave what they promise" in capsys.readouterr().out
+
+
+def test_a_fault_of_the_world_is_one_line_and_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+
+    from locution import runs
+
+    def full(*words: str, quiet: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/digits")
+
+    monkeypatch.setattr(runs, "train", full)
+    assert run(["train", "digits"]) == 1
+    assert capsys.readouterr().err == (
+        "locution: No space left on device (runs/digits). Free some space, then go on with --resume.\n"
+    )
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; from locution.cli import app; app(['--help'], result_action='return_value');"
+        "assert not {'torch', 'hydra', 'sklearn', 'transformers', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_checkpoint_and_the_usual_code(number: int, code: int, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "locution.cli", "train", "digits", "epochs=100000", "run_dir=mine"]
+    metrics = tmp_path / "mine" / "metrics.jsonl"
+    with subprocess.Popen(
+        words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    ) as process:
+        for _ in range(1200):
+            if metrics.is_file() and metrics.stat().st_size:
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "go on with: locution train --resume mine" in err
+    assert list((tmp_path / "mine" / "checkpoints").iterdir())

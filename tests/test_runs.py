@@ -1,0 +1,161 @@
+"""A run from recipe to report: what is written, that it opens again, and that it goes on exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import locution
+from locution.errors import LocutionError, UserError
+from locution.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs/ be in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.folder / "model.safetensors")
+
+
+def test_line_prints_the_figures_of_plain_gradient_descent(capsys: pytest.CaptureFixture[str]) -> None:
+    run = locution.train("line")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "step    0  loss  33.0000  w 1.4000  b 0.5000"
+    assert "step  200  loss   0.0000  w 2.0002  b 0.9994" in said
+    assert "step  999  loss   0.0000  w 2.0000  b 1.0000" in said
+    assert said[-1] == f"run: {run.folder}"
+    assert run.predict(["10"]) == ["21.0"]
+
+
+def test_a_run_folder_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    run = locution.train("digits", "steps=20", "+sam", quiet=True)
+    assert capsys.readouterr().out == f"run: {run.folder}\n"
+    for name in ("recipe.yaml", "metrics.jsonl", "results.json", "report.html", "model.safetensors", "checkpoints"):
+        assert (run.folder / name).exists(), name
+    report = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "http" not in report.replace("http://www.w3.org/", "").replace("http-equiv", "")
+    records = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["reason"] == "finished"
+    assert any("gradient_norm" in record for record in records)
+    assert (run.folder.parent / "latest").resolve() == run.folder.resolve()
+
+
+def test_a_run_is_evaluated_again_to_the_same_figures() -> None:
+    run = locution.train("digits", "steps=40", "+averaging", "+spectral_norm", quiet=True)
+    again = Run.open("digits")
+    assert again.folder.resolve() == run.folder.resolve()
+    assert again.evaluate().as_json()["metrics"] == json.loads((run.folder / "results.json").read_text())["metrics"]
+
+
+def test_predict_answers_for_examples_numbers_and_files(tmp_path: Path) -> None:
+    import numpy as np
+
+    run = locution.train("digits", "epochs=4", quiet=True)
+    first = run.predict(["test:0"])[0]
+    pixels = run.job().data.test.inputs[0].flatten()
+    np.save(tmp_path / "digit.npy", pixels.numpy())
+    np.savetxt(tmp_path / "digit.csv", pixels.numpy()[None], delimiter=",", fmt="%.6f")
+    numbers = ",".join(f"{value:.6f}" for value in pixels.tolist())
+    assert run.predict([str(tmp_path / "digit.npy"), str(tmp_path / "digit.csv"), numbers]) == [first] * 3
+    assert first.split()[0] in "0123456789"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,2,3", "the input has 3 numbers; allowed: 64"),
+        ("test:100000", "allowed: test:0 to test:269"),
+        ("nowhere.npy", "there is no file nowhere.npy"),
+        ("hello", "'hello' is no input; allowed: 64 numbers"),
+        (",".join(["nan"] * 64), "not finite"),
+    ],
+)
+def test_an_input_that_is_none_gets_one_line(text: str, said: str) -> None:
+    run = locution.train("digits", "steps=1", quiet=True)
+    with pytest.raises(UserError) as caught:
+        run.predict([text])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_numpy_file_with_objects_is_not_unpickled(tmp_path: Path) -> None:
+    import numpy as np
+
+    run = locution.train("line", "steps=1", quiet=True)
+    np.save(tmp_path / "trap.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match="cannot be read"):
+        run.predict([str(tmp_path / "trap.npy")])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    one = weights(locution.train("digits", "steps=10", "run_dir=a", quiet=True))
+    two = weights(locution.train("digits", "steps=10", "run_dir=b", quiet=True))
+    other = weights(locution.train("digits", "steps=10", "run_dir=c", "seed=1", quiet=True))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    from locution.engine import Engine
+
+    words = ("steps=60", "+sam", "+mixup", "+lookahead", "model.dropout=0.2", "accumulate=3", "log_every=5")
+    whole = weights(locution.train("digits", *words, "run_dir=whole", quiet=True))
+    step = Engine.step
+
+    def interrupted(self: Engine, batch: object) -> torch.Tensor:
+        if self.number == 33:
+            raise LocutionError("the power is gone")
+        return step(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "step", interrupted)
+    with pytest.raises(LocutionError, match="the power is gone"):
+        locution.train("digits", *words, "run_dir=parts", "checkpoint_every=0", quiet=True)
+    monkeypatch.setattr(Engine, "step", step)
+    parts = weights(locution.resume("parts", quiet=True))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    lines = (Path("parts") / "metrics.jsonl").read_text().splitlines()
+    steps = [record["step"] for record in map(json.loads, lines) if record["kind"] == "step"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+    run = locution.train("line", "steps=3", quiet=True)
+    before = (run.folder / "model.safetensors").stat().st_mtime_ns
+    locution.resume(run.folder)
+    assert (run.folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_overfitting_is_said_in_the_results() -> None:
+    run = locution.train("digits", "data.limit=200", "model.widths=[512,512]", "epochs=60", "optimizer.lr=0.01", quiet=True)
+    assert any("overfitting" in line for line in run.results["warnings"])
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run folder"):
+        Run.open(tmp_path)
+    with pytest.raises(UserError, match="which does not hear"):
+        locution.train("line", "steps=1", quiet=True).transcribe(["a.wav"])
+
+
+def test_a_run_folder_in_use_is_refused(tmp_path: Path) -> None:
+    from locution.engine.run_folder import RunFolder
+
+    run = locution.train("line", "steps=2", quiet=True)
+    (run.folder / "results.json").unlink()
+    with RunFolder.open(run.folder).lock(), pytest.raises(LocutionError, match="is in use"):
+        locution.resume(run.folder)
+
+
+def test_the_library_says_what_it_has() -> None:
+    assert {"train", "Engine", "SAM", "mixup"} <= set(dir(locution))
+    for name in locution.__all__:
+        assert getattr(locution, name) is not None
+    with pytest.raises(AttributeError, match="it has"):
+        _ = locution.tarin
