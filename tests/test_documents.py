@@ -85,3 +85,35 @@ def test_the_worked_example_trains(example: Any) -> None:
     noisy = weights(example.GradientNoiseMethod())
     assert torch.equal(noisy, weights(example.GradientNoiseMethod()))
     assert not torch.equal(noisy, weights())
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", range(len(blocks(README, "python"))))
+def test_the_readmes_python_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = compile(blocks(README, "python")[number], f"README.md, block {number}", "exec")
+    exec(code, {"__name__": "readme"})
+
+
+def test_the_readmes_words_resolve() -> None:
+    from locution.recipe import resolve
+
+    lines = [line.split("#")[0].split() for block in blocks(README, "bash") for line in block.splitlines()]
+    trains = [words[2:] for words in lines if words[:2] == ["locution", "train"] and "--resume" not in words]
+    digits = [words for words in trains if words[0] == "digits"]
+    assert len(digits) >= 2
+    assert resolve("digits", digits[0][1:]).methods.keys() == {"sam", "mixup"}
+
+
+def test_what_commands_print_stands_in_the_readme() -> None:
+    shown = re.findall(r"<!-- prints: .+? -->\n```text\n(.*?)```", README, re.DOTALL)
+    assert len(shown) >= 4
+    assert all(block.strip() for block in shown), "run: python docs/refresh.py README.md"
+
+
+def test_the_documents_speak_of_the_project_alone() -> None:
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")):
+        text = path.read_text(encoding="utf-8").lower()
+        assert "/work/" not in text, path
