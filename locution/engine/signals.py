@@ -13,7 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch import distributed
 
+from locution.engine.distributed import Group
 from locution.engine.observer import Observer, Record, Stop
 
 if TYPE_CHECKING:
@@ -91,11 +93,14 @@ class Signals(Observer):
 
     def leave_if_asked(self, run: str | Path | None = None) -> None:
         """Once training has ended: leave with the signal's exit code, if one came. Later ones act at once."""
-        first = self.engine is None or self.engine.group.first
+        group = Group() if self.engine is None else self.engine.group
         self.engine = None
         if self.came is None:
             return
-        if run is not None and first:
+        if group.world > 1:  # nobody leaves before the first has written the checkpoint
+            group.wait()
+            distributed.destroy_process_group()
+        if run is not None and group.first:
             print(f"stopped by {self.came.name}; go on with: locution train --resume {run}", file=sys.stderr)
         raise SystemExit(self.code)
 

@@ -188,6 +188,21 @@ def with_workers(path: str) -> None:
         signals.leave_if_asked()
 
 
+def in_a_group(path: str) -> None:
+    """Be one of several processes that train together, for a long time."""
+    with stopping_by_signal() as signals:
+        rank = int(os.environ["RANK"])
+        run = RunFolder.create("small", Path(path) / "run", f"rank: {rank}")
+        with run.lock():
+            observers = [Metrics(run.metrics), Checkpoints(run.checkpoints)]
+            turn = Turn(objective, partial(torch.optim.AdamW, lr=0.01))
+            engine = Engine(network(), turn, observers=observers, device="cpu", log_every=10)
+            signals.attach(engine)
+            engine.fit(NumberedBatches(Path(path) / f"trace-{rank}", 0.002), epochs=100_000)
+            (Path(path) / f"stopped-{rank}").write_text(str(engine.number))
+            signals.leave_if_asked()
+
+
 def large_state(number: int, size: int) -> dict[str, Any]:
     """A state that says its number everywhere, so that a mixture of two would show."""
     words = [number] * 100
