@@ -1,0 +1,76 @@
+"""Metrics against scikit-learn's."""
+
+from __future__ import annotations
+
+import pytest
+import sklearn.metrics as theirs
+import torch
+from torch import Tensor
+
+from locution.errors import UserError
+from locution.evaluation.metrics import METRICS, accuracy, confusion, macro_f1, measure
+
+
+@pytest.fixture
+def scores() -> Tensor:
+    return torch.randn(80, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def classes() -> Tensor:
+    return torch.randint(4, (80,), generator=torch.Generator().manual_seed(1))
+
+
+def test_figures_of_classes_are_scikit_learns(scores: Tensor, classes: Tensor) -> None:
+    guesses = scores.argmax(1)
+    found = measure(["accuracy", "error_rate", "macro_f1", "cross_entropy"], scores, classes)
+    assert found["accuracy"]["value"] == pytest.approx(theirs.accuracy_score(classes, guesses))
+    assert found["error_rate"]["value"] == pytest.approx(theirs.zero_one_loss(classes, guesses))
+    assert found["macro_f1"]["value"] == pytest.approx(theirs.f1_score(classes, guesses, average="macro"))
+    chances = scores.softmax(1).double()
+    expected = theirs.log_loss(classes, chances / chances.sum(1, keepdim=True), labels=range(4))
+    assert found["cross_entropy"]["value"] == pytest.approx(expected, rel=1e-5)
+    assert confusion(scores, classes, 4).tolist() == theirs.confusion_matrix(classes, guesses).tolist()
+
+
+def test_a_class_that_is_neither_said_nor_there_does_not_count() -> None:
+    guesses, right = torch.tensor([0, 3, 3, 0]), torch.tensor([0, 3, 0, 0])
+    assert macro_f1(guesses, right)["value"] == pytest.approx(theirs.f1_score(right, guesses, average="macro"))
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 1), (50, 3)])
+def test_figures_of_values_are_scikit_learns(shape: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    targets = torch.randn(shape, generator=draw)
+    outputs = targets + 0.5 * torch.randn(shape, generator=draw)
+    found = measure(["mse", "mae"], outputs, targets)
+    assert found["mse"]["value"] == pytest.approx(theirs.mean_squared_error(targets, outputs), rel=1e-5)
+    assert found["mae"]["value"] == pytest.approx(theirs.mean_absolute_error(targets, outputs), rel=1e-5)
+    if shape != (50, 3):
+        assert measure(["r2"], outputs, targets)["r2"]["value"] == pytest.approx(
+            theirs.r2_score(targets, outputs), rel=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_each_has_an_interval_around_its_value(name: str, scores: Tensor, classes: Tensor) -> None:
+    values = name in ("mse", "mae", "r2")
+    pair = (scores[:, :1], scores[:, :1] + scores[:, 1:2]) if values else (scores, classes)
+    found = METRICS[name](*pair, 0)
+    assert found["low"] < found["value"] < found["high"]
+    assert found == METRICS[name](*pair, 0)
+
+
+def test_soft_targets_count_as_their_likeliest_class(scores: Tensor) -> None:
+    assert accuracy(scores, scores.softmax(1))["value"] == 1.0
+
+
+def test_what_does_not_fit_is_refused(scores: Tensor, classes: Tensor) -> None:
+    with pytest.raises(UserError, match="Did you mean 'accuracy'"):
+        measure(["acuracy"], scores, classes)
+    with pytest.raises(UserError, match="79 targets came with 80 outputs"):
+        accuracy(scores, classes[1:])
+    with pytest.raises(UserError, match="allowed: "):
+        measure(["mse"], scores[:, :1], scores[:, 0])
+    with pytest.raises(UserError, match="one value each"):
+        measure(["r2"], scores, scores)
