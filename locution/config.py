@@ -96,12 +96,11 @@ def _compose(path: Path, words: list[str]) -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    root = RECIPES if RECIPES in path.parents else path.parent
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(root), version_base="1.3"):
-            name = path.relative_to(root).with_suffix("").as_posix()
-            composed = hydra_compose(name, overrides=words)
+        # from its own folder: named as speech/encoder, Hydra would put its keys under "speech"
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            composed = hydra_compose(path.stem, overrides=words)
             settings = OmegaConf.to_container(composed, resolve=True)
     except Exception as error:  # Hydra and OmegaConf raise many kinds, and hide the useful text in __cause__
         word = getattr(error, "override", None)
@@ -109,14 +108,7 @@ def _compose(path: Path, words: list[str]) -> dict[str, Any]:
         raise UserError(f"{path.name}: {came}{one_line(error)}") from error
     if not isinstance(settings, dict):
         raise UserError(f"{path.name} is no recipe; allowed: a YAML mapping of keys.")
-    return _unwrap({str(key): value for key, value in settings.items()}, path)
-
-
-def _unwrap(settings: dict[str, Any], path: Path) -> dict[str, Any]:
-    # a recipe in a folder (speech/encoder) is composed under the folder's name; take it out again
-    if len(settings) == 1 and path.parent != RECIPES and path.parent.name in settings:
-        return dict(settings[path.parent.name])
-    return settings
+    return {str(key): value for key, value in settings.items()}
 
 
 def one_line(error: BaseException) -> str:

@@ -67,9 +67,7 @@ class Bar:
         self.shown_tenth = self._tenth()
         self.past.append((self.begun, done))
         if not self.quiet and self.console.is_terminal:
-            self.live = Live(
-                self.draw(), console=self.console, auto_refresh=False, redirect_stdout=sys.stdout.isatty()
-            )
+            self.live = Live(self.draw(), console=self.console, auto_refresh=False, redirect_stdout=sys.stdout.isatty())
             try:
                 self.live.start(refresh=True)
             except LiveError:  # another bar is being drawn: leave the terminal to it
@@ -174,3 +172,24 @@ def bar(
     """
     with Bar(title, total, quiet=quiet, console=console) as made:
         yield made
+
+
+@contextmanager
+def telling(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar as soon as there is something to tell: work that is already done needs none.
+
+    >>> with telling("quiet work", quiet=True) as told:
+    ...     told(1, 2)
+    """
+    opened: list[Bar] = []
+
+    def told(done: int, total: int) -> None:
+        if not opened:
+            opened.append(Bar(title, total, quiet=quiet).start())
+        opened[0].update(done)
+
+    try:
+        yield told
+    finally:
+        for one in opened:
+            one.close()

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,10 +77,15 @@ def write_shard(settings: StoreSettings, folder: Path, shard: int) -> int:
     return sum(len(mel) for mel in mels)
 
 
-def build_store(settings: StoreSettings, folder: Path, workers: int = 2) -> Path:
+def build_store(
+    settings: StoreSettings,
+    folder: Path,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
     """Synthesise a store into a folder, written aside and renamed; the same store, if there, is kept.
 
-    Raises UserError where the folder holds another store.
+    `progress` is told (utterances done, of how many). Raises UserError where the folder holds another store.
     """
     described = json.dumps(asdict(settings), sort_keys=True)
     marker = folder / "settings.json"
@@ -92,9 +98,12 @@ def build_store(settings: StoreSettings, folder: Path, workers: int = 2) -> Path
     try:
         shards = range(-(-settings.utterances // SHARD))
         with ThreadPoolExecutor(workers) as pool:  # the threads only wait: each shard speaks in its own process
-            list(pool.map(lambda shard: write_shard(settings, aside, shard), shards))
+            for done, _ in enumerate(pool.map(lambda shard: write_shard(settings, aside, shard), shards), 1):
+                if progress is not None:
+                    progress(min(done * SHARD, settings.utterances), settings.utterances)
         (aside / "settings.json").write_text(described)
-        aside.rename(folder)
+        if not marker.exists():  # another process may have been faster
+            aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +13,7 @@ from locution.engine import Turn
 from locution.errors import UserError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
-from locution.reporting.bars import Bar
+from locution.reporting.bars import telling
 from locution.reporting.results import Hearing, Metric, RunResults, Utterance
 from locution.speech.audio import read_audio
 from locution.speech.cache import CachedFrames
@@ -28,7 +25,7 @@ from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
 from locution.speech.parts import RecogniserModel, SpeechData
 from locution.speech.recogniser import Recogniser, transcript_objective
-from locution.speech.transcribe import transcribe
+from locution.speech.transcribe import show, transcribe
 from locution.speech.utterances import Utterances
 from locution.speech.wer import WordErrorRate
 from locution.tasks.task import Job
@@ -154,30 +151,7 @@ class Recognition:
         """Print what is said in sound files; those that cannot be heard are named, and make the exit code 1."""
         if not files:
             raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
-        answers = transcribe(load_recogniser(folder / MODEL), list(files))
-        for one in answers:
-            if as_json:
-                print(json.dumps(vars(one), ensure_ascii=False))
-            else:
-                print(one, file=sys.stderr if one.error else sys.stdout)
-        return int(any(one.error for one in answers))
-
-
-@contextmanager
-def telling(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar as soon as there is something to tell: what is found in the cache needs none."""
-    opened: list[Bar] = []
-
-    def told(done: int, total: int) -> None:
-        if not opened:
-            opened.append(Bar(title, total, quiet=quiet).start())
-        opened[0].update(done)
-
-    try:
-        yield told
-    finally:
-        for one in opened:
-            one.close()
+        return show(transcribe(load_recogniser(folder / MODEL), list(files)), as_json=as_json)
 
 
 def figures(found: Judgement) -> list[Metric]:
