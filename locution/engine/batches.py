@@ -85,7 +85,7 @@ class TensorBatches:
             def permute(tensor: Tensor) -> Tensor:
                 return tensor.index_select(0, order.to(tensor.device))
 
-            trees = tuple(map_tensors(permute, tree) for tree in trees)  # type: ignore[assignment]
+            trees = tuple(map_tensors(permute, tree) for tree in trees)
         if all(tree is None or isinstance(tree, Tensor) for tree in trees):
             size = self.batch_size
             columns = (itertools.repeat(None) if tree is None else tree.split(size) for tree in trees)
@@ -126,6 +126,16 @@ class LoaderBatches:
                 return
             if index >= skip:
                 yield as_batch(item)
+
+
+def placed(source: Batches, device: torch.device) -> Batches:
+    """Put data that lie in memory onto the device once, if it has room for them."""
+    if device.type == "cpu" or not isinstance(source, TensorBatches):
+        return source
+    try:
+        return source.to(device)
+    except torch.OutOfMemoryError:
+        return source
 
 
 def as_batches(source: Any) -> Batches:

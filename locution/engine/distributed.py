@@ -26,13 +26,13 @@ class Group:
     world: int = 1
 
     @classmethod
-    def current(cls) -> Group:
+    def current(cls, device: str = "auto") -> Group:
         """Find the group that `torchrun` made, joining it on the first call; alone, a group of one."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1 or "RANK" not in os.environ:
             return cls()
         if not distributed.is_initialized():
-            cuda = torch.cuda.is_available()
+            cuda = torch.cuda.is_available() and device.split(":")[0] in ("auto", "cuda")
             if cuda:
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             distributed.init_process_group("nccl" if cuda else "gloo")
@@ -43,15 +43,19 @@ class Group:
         """Say whether this process is the one that writes and speaks."""
         return self.rank == 0
 
-    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add up the gradients of all processes, in one message."""
+    def add_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
+        """Add up the gradients and the losses of all processes, in one message; return the loss of them all."""
         if self.world == 1:
-            return
+            return loss
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch._utils._flatten_dense_tensors(grads)
+        sent = [*grads, loss.to(grads[0].dtype)]
+        flat = torch._utils._flatten_dense_tensors(sent)  # type: ignore[no-untyped-call]
         distributed.all_reduce(flat)
-        for parameter, grad in zip(parameters, torch._utils._unflatten_dense_tensors(flat, grads), strict=True):
+        *added, total = torch._utils._unflatten_dense_tensors(flat, sent)  # type: ignore[no-untyped-call]
+        for parameter, grad in zip(parameters, added, strict=True):
             parameter.grad = grad
+        summed: Tensor = total
+        return summed
 
     def add(self, value: Tensor) -> Tensor:
         """Add up a number of all processes."""

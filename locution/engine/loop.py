@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from locution.engine import state
 from locution.engine.batch import Batch
 from locution.engine.batches import Batches, as_batches, placed
-from locution.engine.compiled import Closure, check_compiler
+from locution.engine.compile_errors import check_compiler
+from locution.engine.compiled import Closure
 from locution.engine.device import pick_device
 from locution.engine.distributed import Group
 from locution.engine.method import SEAMS, Method, Plan, Step, ordered, seams
@@ -51,7 +52,8 @@ class Engine:
     >>> round(engine.model(torch.tensor([[10.0]])).item(), 1)
     21.0
 
-    Reference: L. Bottou, F. Curtis, J. Nocedal, 2018, "Optimization methods for large-scale machine learning", alg. 4.1.
+    Reference: L. Bottou, F. Curtis, J. Nocedal, 2018, "Optimization methods for large-scale machine
+    learning", algorithm 4.1.
     """
 
     def __init__(
@@ -92,16 +94,16 @@ class Engine:
         self.prepare(source, epochs, steps)
         source = placed(source, self.device)
         self.watch.start()
-        while not self.stopping:
+        while not self.stopped():
             begun = self.number
             for batch in source.epoch(self.epoch, self.seed, self.step_in_epoch):
                 loss = self.step(batch.to(self.device) if self.moves else batch)
                 self.number += 1
                 self.step_in_epoch += 1
                 self.watch.step(loss, len(batch))
-                if self.stopping:
+                if self.stopped():
                     break
-            if self.stopping and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
+            if self.stopped() and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
                 break
             if self.number == begun and not self.step_in_epoch:
                 raise UserError("the training data are empty; allowed: at least one example.")
@@ -122,7 +124,7 @@ class Engine:
         parts = batch.split(self.accumulate * self.group.world)[self.group.rank :: self.group.world]
         for turn in self.turns:
             self.passes = 0
-            loss = turn.optimizer.step(self.closure(turn, parts))  # 4 update
+            loss: Tensor = turn.optimizer.step(self.closure(turn, parts))  # 4 update
         for method in self.seams["update"]:
             method.update(self.model, now)
         return loss
@@ -137,7 +139,7 @@ class Engine:
                 reseed(stream_key(self.seed, "model", self.number, index, self.group.rank), self.device)
                 loss = self.forward(turn, batch, self.now)
                 loss = loss if share == 1.0 else loss * share
-                loss.backward()  # 3 gradient
+                loss.backward()  # type: ignore[no-untyped-call]  # 3 gradient
                 total = loss.detach() if total is self.zero else total + loss.detach()
         self.passes += 1
         total = self.group.add_gradients(turn.trained, total)
@@ -195,6 +197,10 @@ class Engine:
     def stop(self, reason: str) -> None:
         """Ask training to end after the step that is being taken."""
         self.stopping = self.stopping or reason
+
+    def stopped(self) -> bool:
+        """Say whether anybody, or the plan, has asked training to end."""
+        return self.stopping != ""
 
     def trained(self) -> nn.Module:
         """Hand out the model that leaves training, in eval mode: averaged or merged, where a method says so."""

@@ -48,7 +48,9 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
     ['1.bias', '1.weight']
     """
     prefixes = tuple(frozen_prefixes(model))
-    return {name: tensor for name, tensor in model.state_dict().items() if not prefixes or not name.startswith(prefixes)}
+    return {
+        name: tensor for name, tensor in model.state_dict().items() if not prefixes or not name.startswith(prefixes)
+    }
 
 
 def load_trained_state(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -72,7 +74,12 @@ def save(engine: Engine) -> dict[str, Any]:
         "methods": {method.name: method.state_dict() for method in engine.methods},
         "observers": {observer.name: observer.state_dict() for observer in engine.observers},
         "watch": engine.watch.state_dict(),
-        "position": {"step": engine.number, "epoch": engine.epoch, "step_in_epoch": engine.step_in_epoch},
+        "position": {
+            "step": engine.number,
+            "epoch": engine.epoch,
+            "step_in_epoch": engine.step_in_epoch,
+            "origin": list(engine.origin),
+        },
         "seed": engine.seed,
     }
 
@@ -91,4 +98,6 @@ def load(engine: Engine, saved: dict[str, Any]) -> None:
     engine.watch.load_state_dict(saved["watch"])
     where = saved["position"]
     engine.number, engine.epoch, engine.step_in_epoch = where["step"], where["epoch"], where["step_in_epoch"]
+    first_step, first_epoch = where["origin"]
+    engine.origin = (first_step, first_epoch)
     engine.loaded = None

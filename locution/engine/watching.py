@@ -80,7 +80,7 @@ class Watch:
         """Fetch the losses since the last time; a loss that is no number ends training with a clear line."""
         if not self.losses:
             return
-        losses = self.engine.group.add(torch.stack(self.losses).double()).tolist()
+        losses = torch.stack(self.losses).double().tolist()
         self.losses.clear()
         for offset, loss in enumerate(losses):
             if not math.isfinite(loss):
@@ -108,8 +108,10 @@ class Watch:
                 self.engine.stop(stop.reason)
 
     def finish(self, reason: str) -> None:
-        """Tell everyone that training is over."""
+        """Tell everyone that training is over, with a last measurement if there were steps since the one before."""
         self.flush()
+        if reason == "finished" and self.count:
+            self.measure()
         record = self.record("end", self.last)
         for observer in self.engine.observers:
             observer.finish(record, reason)

@@ -1,0 +1,74 @@
+"""What keeps a step from being compiled, said in one line; and what a compiled step checks before it runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from locution.errors import UserError
+
+if TYPE_CHECKING:
+    from locution.engine.loop import Engine
+
+NUMBERS = ("CONSTANT_MATCH", "EQUALS_MATCH")
+ADVICE = "allowed: compile=false, or leaving it out"
+
+
+def guards(entries: Sequence[Any]) -> list[bool]:
+    """Choose what is checked before each step: the batch, what methods hold, and the numbers set in modules and
+    optimizer; not the weights and their state, which the engine never exchanges.
+    """
+    return [
+        entry.name.startswith(("parts", "engine.seams", "correct", "engine.number", "engine.epoch"))
+        or (entry.name.startswith(("engine.model", "groups", "turn")) and entry.guard_type in NUMBERS)
+        or entry.guard_type == "SHAPE_ENV"
+        for entry in entries
+    ]
+
+
+def check_compiler(engine: Engine) -> None:
+    """Refuse what cannot be compiled before anything is built: several processes, no C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if engine.group.world > 1:
+        raise UserError(f"compile is true in {engine.group.world} processes; allowed: one process, or compile=false.")
+    try:
+        get_cpp_compiler()
+    except (InvalidCxxCompiler, OSError) as error:
+        raise UserError(
+            "compile is true, and there is no C++ compiler; allowed: install g++, or compile=false."
+        ) from error
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turn torch's pages about what it cannot compile into one line that names the part."""
+    try:
+        yield
+    except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
+        said = str(error).strip().splitlines()[0]
+        raise UserError(f"{culprit(error, engine)} cannot be compiled: {said}; {ADVICE}.") from error
+
+
+def culprit(error: Exception, engine: Engine) -> str:
+    """Find whose code it was: the innermost line of a method, of the objective or of the model."""
+    frames = [frame.filename for frame in getattr(error, "real_stack", None) or ()]
+    owners = {source(type(method)): f"method '{method.name}'" for method in engine.methods}
+    owners |= {source(type(module)): f"model {type(module).__name__}" for module in engine.model.modules()}
+    for filename in reversed(frames):
+        if filename in owners and "/torch/" not in filename:
+            return owners[filename]
+    return f"the step of {type(engine.model).__name__}"
+
+
+def source(kind: Any) -> str:
+    """Say which file a class is written in."""
+    try:
+        return inspect.getfile(kind)
+    except (TypeError, OSError):
+        return ""
