@@ -17,9 +17,7 @@ from locution.reporting.units import count, duration, figure, memory
 
 FILE = "README.md"
 # what Markdown or the HTML in it would take for an order
-ORDER = re.compile(
-    r"([\\`*_{}\[\]<>()#|~$&!]|(?<=[:/])/|^[-+=](?=\s)|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s))"
-)
+ORDER = re.compile(r"([\\`*_{}\[\]<>()#|~$&!]|(?<=[:/])/|^[-+=](?=\s)|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s))")
 
 
 def escape(value: object) -> str:
@@ -53,9 +51,7 @@ def write_card(folder: str | Path, results: RunResults) -> Path:
 
 def render(results: RunResults, run: str) -> str:
     """Make the text of the card."""
-    limits = results.limits or [
-        "Nobody has written down where this model fails; judge it on your own data first."
-    ]
+    limits = results.limits or ["Nobody has written down where this model fails; judge it on your own data first."]
     told = [f"- **warning:** {escape(line)}" for line in results.warnings]
     told += [f"- {escape(line)}" for line in results.notes]
     name = re.sub("[^A-Za-z0-9 ._:-]", "?", run)
@@ -103,9 +99,7 @@ def _methods(results: RunResults) -> list[str]:
     lines = []
     for one in results.methods:
         settings = ", ".join(f"{escape(key)} = {escape(plain(value))}" for key, value in one.settings.items())
-        lines.append(
-            f"- **{escape(one.name)}**{f' ({settings})' if settings else ''}: {escape(one.sentence)}"
-        )
+        lines.append(f"- **{escape(one.name)}**{f' ({settings})' if settings else ''}: {escape(one.sentence)}")
     return lines
 
 

@@ -142,7 +142,9 @@ def _above_zero(curve: Curve) -> Curve:
 def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
     if log:
         return low / 1.2, high * 1.2
-    pad = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
+    if low == high:
+        return (min(0.0, 1.5 * low), max(0.0, 1.5 * high)) if low else (-1.0, 1.0)
+    pad = 0.06 * (high - low)
     bottom = low - pad
     return (0.0 if low >= 0 > bottom or 0 <= low < 0.35 * high else bottom), high + pad
 

@@ -104,7 +104,5 @@ def grid(rows: Sequence[Curve], columns: int = 160) -> tuple[np.ndarray[Any, Any
     for index, curve in enumerate(rows):
         place = (np.array(curve.steps) - first) / ((last - first) or 1.0)
         where = np.minimum((place * columns).astype(int), columns - 1)
-        np.fmax.at(
-            cells[index], where, np.array(curve.values)
-        )  # the larger of the two, whichever is a number
+        np.fmax.at(cells[index], where, np.array(curve.values))  # the larger of the two, whichever is a number
     return cells, first, last

@@ -25,14 +25,9 @@ def confusion(found: Confusion | None) -> Section | None:
     drawn = []
     if len(found.labels) <= MOST_CLASSES:
         note = "rows: what it is; columns: what was answered; shade: share of the row"
-        drawn.append(
-            drawing("Confusion matrix", _matrix(found.labels, counts), note=note, wide=len(found.labels) > 10)
-        )
+        drawn.append(drawing("Confusion matrix", _matrix(found.labels, counts), note=note, wide=len(found.labels) > 10))
     off = [(int(counts[i, j]), i, j) for i, j in zip(*np.nonzero(counts), strict=True) if i != j]
-    rows = [
-        (found.labels[i], found.labels[j], n)
-        for n, i, j in sorted(off, key=lambda one: (-one[0], *one[1:]))[:8]
-    ]
+    rows = [(found.labels[i], found.labels[j], n) for n, i, j in sorted(off, key=lambda one: (-one[0], *one[1:]))[:8]]
     if rows:
         drawn.append(drawing("Most often confused", table(["it is", "answered", "times"], rows)))
     return Section("confusion", "Confusions", tag("div", *drawn, class_="charts")) if drawn else None
@@ -68,12 +63,10 @@ def _card(one: WrongAnswer) -> Html:
     pixels = np.atleast_2d(np.asarray(one.picture, dtype=float))
     source = data_uri(png(levels(pixels, float(pixels.min()), float(pixels.max())), INK))
     said = f"is {one.truth}, answered {one.answer}"
-    sure = f", {one.confidence:.0%} sure" if one.confidence is not None else ""
-    picture = tag(
-        "img", src=source, alt=f"{one.name} {said}{sure}".strip(), class_="pixels", width="96", height="96"
-    )
+    sure = f", {100 * one.confidence:.0f} % sure" if one.confidence is not None else ""
+    picture = tag("img", src=source, alt=f"{one.name} {said}{sure}".strip(), class_="pixels", width="96", height="96")
     words = tag("p", tag("b", one.truth, class_="user"), " → ", tag("b", one.answer, class_="user missed"))
-    under = tag("p", f"{one.confidence:.0%} sure", class_="quiet") if one.confidence is not None else None
+    under = tag("p", f"{100 * one.confidence:.0f} % sure", class_="quiet") if one.confidence is not None else None
     name = tag("p", one.name, class_="quiet small user") if one.name else None
     return tag("li", picture, words, under, name)
 
@@ -99,8 +92,7 @@ def utterances(results: RunResults, most: int = 10) -> Section | None:
         return None
     perfect = sum(rate(one) == 0 for one in listed)
     keys = [
-        tag("span", tag("span", "word", class_="written"), " ", words, class_=f"pair {kind}")
-        for kind, words in SIGNS
+        tag("span", tag("span", "word", class_="written"), " ", words, class_=f"pair {kind}") for kind, words in SIGNS
     ]
     key = tag("p", "Above what was said, below what was written: ", *keys, class_="key quiet")
     total = tag("p", f"{perfect:,} of {len(listed):,} utterances have no error.")

@@ -42,9 +42,7 @@ def heat_map(rows: Mapping[str, Curve], *, alt: str) -> Html:
         words = f"{name}: from {figure(min(curve.values))} to {figure(max(curve.values))}"
         label = tag("tspan", tag("title", words), _squeezed(name))
         y = TOP + step * index + step / 2 + 4
-        drawn.append(
-            tag("text", label, x=f"{LEFT - 10:g}", y=f"{y:.1f}", class_="tick name", text_anchor="end")
-        )
+        drawn.append(tag("text", label, x=f"{LEFT - 10:g}", y=f"{y:.1f}", class_="tick name", text_anchor="end"))
     drawn.append(_steps(first, last, bottom))
     drawn.append(_colour_bar(low, high, bottom + 46))
     return svg(WIDTH, bottom + 84, alt, *drawn)
@@ -108,9 +106,7 @@ def remarks(rows: Mapping[str, Curve]) -> tuple[list[str], list[str]]:
         peak = max(range(len(curve)), key=curve.values.__getitem__)
         if curve.values[peak] > EXPLODING:
             where = f"{figure(curve.values[peak])} at step {curve.steps[peak]:,.0f}"
-            warnings.append(
-                f"The gradient of {name} reached {where}; above 100 training is likely to diverge."
-            )
+            warnings.append(f"The gradient of {name} reached {where}; above 100 training is likely to diverge.")
     for name in _early(list(rows)):
         last = rows[name].values[-1]
         if last < VANISHING and math.isfinite(last):

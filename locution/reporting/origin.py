@@ -23,9 +23,7 @@ def methods(results: RunResults) -> Section | None:
     for method in results.methods:
         settings = [tag("code", f"{key} = {plain(value)}") for key, value in method.settings.items()]
         name = tag("p", tag("b", f"+{method.name}"), " ", *settings, class_="user")
-        items.append(
-            tag("li", name, tag("p", method.sentence, class_="quiet user") if method.sentence else None)
-        )
+        items.append(tag("li", name, tag("p", method.sentence, class_="quiet user") if method.sentence else None))
     return Section("methods", "Methods", tag("ul", *items, class_="methods"))
 
 
@@ -45,10 +43,12 @@ def recipe(results: RunResults) -> Section | None:
 def as_yaml(settings: Mapping[str, Any]) -> str:
     """Write settings as YAML.
 
-    >>> as_yaml({"task": "classification", "optimizer": {"lr": 0.002}, "odd": object}).splitlines()[:3]
-    ['task: classification', 'optimizer:', '  lr: 0.002']
+    >>> as_yaml({"task": "regression", "optimizer": {"name": "sgd", "lr": 0.05}}).splitlines()
+    ['task: regression', 'optimizer: {name: sgd, lr: 0.05}']
     """
-    written: str = yaml.safe_dump(_plain_tree(settings), sort_keys=False, allow_unicode=True, width=96)
+    written: str = yaml.safe_dump(
+        _plain_tree(settings), sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
     return written
 
 
@@ -75,9 +75,7 @@ def _line(line: str) -> Html:
     found = KEY.match(line)
     if found is None:
         return join(line, "\n")
-    return join(
-        found.group(1), tag("span", found.group(2) + found.group(3), class_="key"), found.group(4), "\n"
-    )
+    return join(found.group(1), tag("span", found.group(2) + found.group(3), class_="key"), found.group(4), "\n")
 
 
 def environment(results: RunResults) -> Section | None:

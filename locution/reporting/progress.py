@@ -89,7 +89,8 @@ class Progress(Observer):
         steps = f"{record.step:,}/{total:,}" if total else f"{record.step:,}"
         if self.epochs is None:
             return f"step {steps}"
-        return f"epoch {min(record.epoch + 1, self.epochs)}/{self.epochs}  step {steps}"
+        epoch = min(record.epoch + (record.kind == "step"), self.epochs)
+        return f"epoch {epoch}/{self.epochs}  step {steps}"
 
     def finish(self, record: Record, reason: str) -> None:
         """Leave the last figures standing."""

@@ -26,9 +26,7 @@ class Section:
     body: Html
 
 
-def drawing(
-    title: str, picture: Html, *, key: Html | None = None, note: str = "", wide: bool = False
-) -> Html:
+def drawing(title: str, picture: Html, *, key: Html | None = None, note: str = "", wide: bool = False) -> Html:
     """Set a picture under its title, with its key and a note."""
     head = tag("figcaption", tag("b", title), key, tag("span", note, class_="note") if note else None)
     return tag("figure", head, tag("div", picture, class_="canvas"), class_="wide" if wide else None)
@@ -36,9 +34,10 @@ def drawing(
 
 def facts(pairs: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Html:
     """Set names beside their values."""
-    listed = pairs.items() if isinstance(pairs, Mapping) else pairs
+    listed = list(pairs.items()) if isinstance(pairs, Mapping) else pairs
     rows = [tag("div", tag("dt", name), tag("dd", value, class_="user")) for name, value in listed]
-    return tag("dl", *rows, class_="facts")
+    long = any(len(str(value)) > 40 for _, value in listed)
+    return tag("dl", *rows, class_="facts long" if long else "facts")
 
 
 def headline(results: RunResults) -> Section | None:
@@ -75,9 +74,7 @@ def notices(results: RunResults, found: Mapping[str, Curve]) -> Html | None:
     """What a reader must know before the figures: warnings first, then notes."""
     warnings, notes = heat_maps.remarks(layers(found))
     kept = [line for line in warnings if not any("gradient" in said.lower() for said in results.warnings)]
-    boxes = [
-        tag("p", tag("b", "Warning "), line, class_="notice warn") for line in (*results.warnings, *kept[:3])
-    ]
+    boxes = [tag("p", tag("b", "Warning "), line, class_="notice warn") for line in (*results.warnings, *kept[:3])]
     boxes += [tag("p", tag("b", "Note "), line, class_="notice") for line in (*results.notes, *notes[:3])]
     return tag("div", *boxes, class_="notices") if boxes else None
 
@@ -102,12 +99,14 @@ def learning(found: Mapping[str, Curve]) -> Section | None:
 
 
 def _loss(found: Mapping[str, Curve]) -> Html | None:
-    lines = []
-    training = found.get("loss") or found.get("epoch_loss")
+    steps, means = found.get("loss"), found.get("epoch_loss")
+    training = steps or means
     if training is None:
         return None
-    if len(training) > 60:
-        lines = [Line("each step", training, 1, "faint"), Line("training, smoothed", smooth(training), 1)]
+    if steps and means and len(means) >= 3 and len(means) >= len(steps) / 40:
+        lines = [Line("single steps", steps, 1, "faint"), Line("training, mean", means, 1)]
+    elif len(training) > 60:
+        lines = [Line("single steps", training, 1, "faint"), Line("training, smoothed", smooth(training), 1)]
     else:
         lines = [Line("training", training, 1)]
     said = f"Training loss: first {figure(training.values[0])}, last {figure(training.values[-1])}."
@@ -185,8 +184,7 @@ def costs(cost: Cost) -> Section | None:
 def tables(listed: Sequence[Table]) -> Section | None:
     """Tables that the task added."""
     drawn = [
-        drawing(one.title, table(one.columns, one.rows), note=one.note, wide=len(one.columns) > 4)
-        for one in listed
+        drawing(one.title, table(one.columns, one.rows), note=one.note, wide=len(one.columns) > 4) for one in listed
     ]
     return Section("tables", "In detail", tag("div", *drawn, class_="charts")) if drawn else None
 

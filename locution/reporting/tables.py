@@ -44,9 +44,7 @@ def transcription_table(utterances: Sequence[Utterance], *, signs: bool = False)
         said, written = coloured(one.reference, one.hypothesis, signs=signs)
         if not one.hypothesis.split():
             written = Text("(nothing)", style="dim")
-        table.add_row(
-            str(number), Text(f"{wrong:.2f}", style="green" if wrong == 0 else "yellow"), "said", said
-        )
+        table.add_row(str(number), Text(f"{wrong:.2f}", style="green" if wrong == 0 else "yellow"), "said", said)
         table.add_row("", "", "heard", written, end_section=False)
     return table
 
@@ -64,9 +62,7 @@ def print_metrics(results: RunResults, console: Console | None = None) -> None:
     (console or Console()).print(metrics_table(results.metrics))
 
 
-def print_transcriptions(
-    utterances: Sequence[Utterance], count: int = 10, console: Console | None = None
-) -> None:
+def print_transcriptions(utterances: Sequence[Utterance], count: int = 10, console: Console | None = None) -> None:
     """Print the first so many transcriptions under their references.
 
     On a terminal the differing words are coloured; elsewhere they stand in brackets: {taken for another},
