@@ -23,9 +23,7 @@ def blend(tensor: Tensor, weight: float, permutation: Tensor) -> Tensor:
     """
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise UserError(
-            f"mixup came upon inputs of {kind}; allowed: floating-point numbers, for words do not blend."
-        )
+        raise UserError(f"mixup came upon inputs of {kind}; allowed: floating-point numbers, for words do not blend.")
     other = tensor.index_select(0, permutation.to(tensor.device, non_blocking=True))
     return torch.lerp(other, tensor, weight)
 
@@ -111,9 +109,7 @@ class MixupMethod(Method):
         weight, permutation = draw(self.alpha, len(batch), step)
         targets: Any = batch.targets
         if not isinstance(targets, Tensor):
-            raise UserError(
-                "mixup came upon targets that are no tensor; allowed: classes, distributions or values."
-            )
+            raise UserError("mixup came upon targets that are no tensor; allowed: classes, distributions or values.")
         if not targets.is_floating_point() and self.known is None:
             self.known = require_classes("mixup.classes", step.model, batch)
         inputs, targets = mixup(batch.inputs, targets, weight, permutation, self.known)

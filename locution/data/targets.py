@@ -52,7 +52,5 @@ def require_classes(setting: str, model: nn.Module, batch: Batch) -> int:
     """Take the number of classes that a setting leaves open from the model; refuse if it does not show it."""
     classes = count_classes(model, batch)
     if classes is None or classes < 2:
-        raise UserError(
-            f"{setting} is null; allowed: the number of classes, which this model does not show by itself."
-        )
+        raise UserError(f"{setting} is null; allowed: the number of classes, which this model does not show by itself.")
     return classes

@@ -75,9 +75,7 @@ class LabelSmoothingMethod(Method):
     def batch(self, batch: Batch, step: Step) -> Batch:
         targets = batch.targets
         if not isinstance(targets, Tensor) or (targets.is_floating_point() and targets.dim() < 2):
-            raise UserError(
-                "label_smoothing came upon targets that are no classes; allowed: classes or distributions."
-            )
+            raise UserError("label_smoothing came upon targets that are no classes; allowed: classes or distributions.")
         if not targets.is_floating_point() and self.known is None:
             self.known = require_classes("label_smoothing.classes", step.model, batch)
         return batch.with_targets(smooth(targets, self.amount, self.known))

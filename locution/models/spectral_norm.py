@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -77,7 +78,7 @@ def normalised_layers(model: nn.Module) -> list[tuple[nn.Module, SpectralNorm, T
     return found  # type: ignore[return-value]
 
 
-def spectral_norm(model: nn.Module, pattern: str = "*", seed: int = 0) -> nn.Module:
+def spectral_norm(model: nn.Module, pattern: str | Sequence[str] = "*", seed: int = 0) -> nn.Module:
     """Normalise every layer whose name matches, in place; frozen layers and layers of other kinds stay as
     they are.
 
@@ -96,9 +97,7 @@ def spectral_norm(model: nn.Module, pattern: str = "*", seed: int = 0) -> nn.Mod
             stream = generator(seed, f"spectral_norm {name}")
             parametrize.register_parametrization(layer, "weight", SpectralNorm(weight.detach(), stream))
     if not normalised_layers(model):
-        raise UserError(
-            f"'{pattern}' matches frozen layers only; allowed: a pattern that matches layers that train."
-        )
+        raise UserError(f"'{pattern}' matches frozen layers only; allowed: a pattern that matches layers that train.")
     return model
 
 
@@ -167,8 +166,10 @@ class SpectralNormMethod(Method):
 
     Settings
     --------
-    layers: which linear and convolution layers, by a pattern on their names. iterations: power iterations a
-    step.
+    layers: which linear and convolution layers, by a pattern on their names, or several: [body.*, head].
+    iterations: power iterations a step.
+
+    A classifier all of whose layers are normalised cannot be sure of itself: leave its last layer out.
 
     Singular values 3 and 1 become 1 and 1/3:
 
@@ -184,7 +185,7 @@ class SpectralNormMethod(Method):
     name: ClassVar[str] = "spectral_norm"
     after: ClassVar[tuple[str, ...]] = ("averaging",)  # the averaged weights are what is divided at the end
 
-    layers: str = "*"
+    layers: str | tuple[str, ...] = "*"
     iterations: int = 1
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -12,34 +12,31 @@ from locution.errors import UserError, nearest
 
 
 def match_layers(
-    model: nn.Module, pattern: str = "*", kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
+    model: nn.Module, pattern: str | Sequence[str] = "*", kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
 ) -> dict[str, nn.Module]:
-    """Find the layers of some kinds whose names match a pattern, such as "encoder.*", or several between
-    commas.
+    """Find the layers of some kinds whose names match a pattern, such as "encoder.*", or one of several.
 
     Raises UserError when none does, with the name that is nearest.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
-    >>> list(match_layers(net)), list(match_layers(net, "2"))
+    >>> list(match_layers(net)), list(match_layers(net, ["2", "4"]))
     (['0', '2'], ['2'])
     """
     there = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-    patterns = [part.strip() for part in pattern.split(",")]
-    found = {
-        name: module for name, module in there.items() if any(fnmatchcase(name, part) for part in patterns)
-    }
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    found = {name: module for name, module in there.items() if any(fnmatchcase(name, part) for part in patterns)}
     if not found:
-        guess = nearest(pattern, there)
+        guess = nearest(patterns[0], there) if patterns else None
         hint = f" Did you mean '{guess}'?" if guess else ""
         listed = ", ".join(list(there)[:8]) or "none, this model has no layer of that kind"
-        raise UserError(f"'{pattern}' matches no layer.{hint} There are: {listed}.")
+        raise UserError(f"'{', '.join(patterns)}' matches no layer.{hint} There are: {listed}.")
     return found
 
 
 def replace_layers(
     model: nn.Module,
     make: Callable[[str, nn.Module], nn.Module],
-    pattern: str = "*",
+    pattern: str | Sequence[str] = "*",
     kinds: tuple[type[nn.Module], ...] = (nn.Linear,),
 ) -> nn.Module:
     """Put another layer in the place of each one that matches, and hand the model back.

@@ -64,9 +64,7 @@ class AveragedWeights:
     (3.0, 6.0)
     """
 
-    def __init__(
-        self, model: nn.Module, kind: str = "ema", decay: float = 0.999, buffers: str = "average"
-    ) -> None:
+    def __init__(self, model: nn.Module, kind: str = "ema", decay: float = 0.999, buffers: str = "average") -> None:
         check(kind, decay, buffers)
         self.kind, self.decay, self.buffers = kind, decay, buffers
         self.live = tracked(model, buffers)
@@ -175,9 +173,7 @@ class AveragingMethod(Method):
 
     def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
         if self.start > 0 and plan.steps is None:
-            raise UserError(
-                f"averaging.start is {self.start}, a share of steps that nobody can count; allowed: 0."
-            )
+            raise UserError(f"averaging.start is {self.start}, a share of steps that nobody can count; allowed: 0.")
         return optimizer
 
     def update(self, model: nn.Module, step: Step) -> None:

@@ -63,12 +63,9 @@ class Lookahead(Wrapper):
         weights = self.parameters()
         shapes = [tuple(slow.shape) for slow in state["slow"]]
         if shapes and shapes != [tuple(weight.shape) for weight in weights]:
-            raise LocutionError(
-                "the slow weights are of another model; allowed: those of the model that is trained."
-            )
+            raise LocutionError("the slow weights are of another model; allowed: those of the model that is trained.")
         self.slow = [
-            slow.detach().to(w.device, w.dtype, copy=True)
-            for slow, w in zip(state["slow"], weights, strict=False)
+            slow.detach().to(w.device, w.dtype, copy=True) for slow, w in zip(state["slow"], weights, strict=False)
         ]
         self.count = int(state["count"])
 

@@ -162,6 +162,7 @@ class OneCycleMethod(Method):
 
     name: ClassVar[str] = "one_cycle"
     after: ClassVar[tuple[str, ...]] = ("sam", "lookahead")
+    excludes: ClassVar[dict[str, str]] = {"trapezoid": "both set the learning rate: keep one of them"}
 
     max_lr: float | None = None
     pct_start: float = 0.3
@@ -195,7 +196,5 @@ class OneCycleMethod(Method):
 
     def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
         if plan.steps is None:
-            raise UserError(
-                "one_cycle.steps is unknown; allowed: steps=N, or epochs=N on data whose length is known."
-            )
+            raise UserError("one_cycle.steps is unknown; allowed: steps=N, or epochs=N on data whose length is known.")
         return OneCycle(optimizer, plan.steps, **vars(self))

@@ -77,9 +77,7 @@ class SAM(Wrapper):
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step; the closure must compute the loss and its gradients anew on every call."""
         if closure is None:
-            raise UserError(
-                "SAM.step() came without a closure; allowed: step(closure), for SAM needs two gradients."
-            )
+            raise UserError("SAM.step() came without a closure; allowed: step(closure), for SAM needs two gradients.")
         return self.optimizer.step(lambda: self.gradient(closure))
 
     def gradient(self, closure: Closure) -> Tensor:
