@@ -53,7 +53,7 @@ def headline(results: RunResults) -> Section | None:
         if len(members) > 1:
             alt = "; ".join(f"{metric.title}: {metric}" for metric in members)
             better = f"{members[0].better} is better" if members[0].better else ""
-            title = f"{name.strip(chr(0))} side by side"
+            title = f"{spoken(name)} side by side"
             charts.append(drawing(title, interval_chart(members, alt=alt), note=better))
     body = join(tag("div", *tiles, class_="tiles"), tag("div", *charts, class_="charts") if charts else None)
     return Section("figures", "Figures", body)

@@ -97,6 +97,4 @@ def test_results_are_checked_where_they_are_made() -> None:
     with pytest.raises(UserError, match=r"the confusion matrix is \(1, 2\) for 2 labels"):
         Confusion(["a", "b"], [[1, 2]])
     metric = Metric("wer", 0.1, 0.05, 0.2)
-    assert RunResults("x", metrics=[metric]).as_json() == {
-        "metrics": {"wer": {"value": 0.1, "low": 0.05, "high": 0.2}}
-    }
+    assert RunResults("x", metrics=[metric]).as_json() == {"metrics": {"wer": {"value": 0.1, "low": 0.05, "high": 0.2}}}

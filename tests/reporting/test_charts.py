@@ -93,9 +93,7 @@ def test_thinning_keeps_every_peak_and_both_ends() -> None:
     thinned = thin(whole, 300)
     assert len(thinned) <= 302
     assert {1234, 8765, 0, 9999} <= set(thinned.steps)
-    assert all(
-        whole.values[int(step)] == value for step, value in zip(thinned.steps, thinned.values, strict=True)
-    )
+    assert all(whole.values[int(step)] == value for step, value in zip(thinned.steps, thinned.values, strict=True))
     assert thinned.steps == sorted(thinned.steps)
 
 
@@ -193,9 +191,7 @@ def test_the_mel_scale_is_straight_below_a_kilohertz_and_meets_itself_there() ->
 
 def test_intervals_are_drawn_to_scale() -> None:
     drawing = interval_chart([Metric("a", 0.5, 0.25, 0.75), Metric("b", 1.0)], alt="two")
-    bands = re.findall(
-        r'<line x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)" y2="[\d.]+" class="between c1">', drawing
-    )
+    bands = re.findall(r'<line x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)" y2="[\d.]+" class="between c1">', drawing)
     marks = re.findall(r'<line x1="([\d.]+)" y1="[\d.]+" x2="[\d.]+" y2="[\d.]+" class="value', drawing)
     [(low, high)] = [(float(a), float(b)) for a, b in bands]
     middle, end = (float(mark) for mark in marks)

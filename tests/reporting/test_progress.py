@@ -57,9 +57,7 @@ def test_a_log_gets_a_line_every_tenth_and_no_control_codes() -> None:
     assert "\x1b" not in file.getvalue()
     assert len(lines) == 10
     assert [line.split()[1] for line in lines] == [f"{10 * n}" for n in range(1, 11)]
-    assert all(
-        word in lines[3] for word in ("toy", "40 %", "step 80/200", "loss", "lr 0.001", "examples/s", "left")
-    )
+    assert all(word in lines[3] for word in ("toy", "40 %", "step 80/200", "loss", "lr 0.001", "examples/s", "left"))
     assert "finished" in lines[-1]
 
 
@@ -194,9 +192,7 @@ def line() -> nn.Module:
     return Line()
 
 
-def test_the_line_log_prints_the_line_recipe_to_the_letter(
-    line: nn.Module, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_line_log_prints_the_line_recipe_to_the_letter(line: nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
     x = torch.arange(5.0)
 
     def objective(model: nn.Module, batch: object) -> tuple[None, torch.Tensor]:

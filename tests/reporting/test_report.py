@@ -83,9 +83,7 @@ SHAPES = (
     "| a | b |\n|---|---|\n| <script>{}</script> |",
     "[click](javascript:{}) ![x](//evil.example/x.png) `</code>`",
 )
-PAYLOADS = [
-    shape.replace("{}", call).replace("{{", "{").replace("}}", "}") for shape in SHAPES for call in CALLS
-]
+PAYLOADS = [shape.replace("{}", call).replace("{{", "{").replace("}}", "}") for shape in SHAPES for call in CALLS]
 
 VOID = {"meta", "img", "br", "hr"}
 
@@ -194,9 +192,7 @@ def test_there_are_two_hundred_payloads() -> None:
 
 
 @pytest.mark.parametrize("start", range(0, len(PAYLOADS), 20))
-def test_no_payload_becomes_more_than_text(
-    start: int, shape: list[tuple[str, frozenset[str]]], tmp_path: Path
-) -> None:
+def test_no_payload_becomes_more_than_text(start: int, shape: list[tuple[str, frozenset[str]]], tmp_path: Path) -> None:
     for index, payload in enumerate(PAYLOADS[start : start + 20]):
         folder = tmp_path / str(index)
         records(folder, payload)
@@ -217,14 +213,10 @@ def test_the_page_needs_nothing_and_may_nothing(tmp_path: Path) -> None:
     records(tmp_path)
     source = write_report(tmp_path, full("word")).read_text(encoding="utf-8")
     page = Page(source)
-    [policy] = [
-        meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy"
-    ]
+    [policy] = [meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy == POLICY
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
-    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {
-        name for name, _ in page.tags
-    }
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {name for name, _ in page.tags}
     assert "http://" not in source
     assert "https://" not in source
     assert "@import" not in source
@@ -247,12 +239,8 @@ def test_every_link_leads_somewhere(tmp_path: Path) -> None:
     anchors = {attributes["id"] for attributes in page.named("section")}
     links = {link["href"].removeprefix("#") for link in page.named("a")}
     assert links == anchors
-    expected = (
-        "figures hearing utterances confusion mistakes tables learning gradients cost methods data limits"
-    )
-    expected = (
-        "figures hearing utterances confusion mistakes tables learning gradients cost methods data limits"
-    )
+    expected = "figures hearing utterances confusion mistakes tables learning gradients cost methods data limits"
+    expected = "figures hearing utterances confusion mistakes tables learning gradients cost methods data limits"
     assert anchors == {*expected.split(), "recipe", "environment"}
 
 
@@ -283,14 +271,9 @@ def test_damaged_metrics_do_not_stop_the_report(tmp_path: Path, damage: str) -> 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 0.0, 1e-30, 1e30, -5.0])
 def test_odd_numbers_do_not_stop_the_report(tmp_path: Path, value: float) -> None:
-    lines = [
-        json.dumps({"kind": "step", "step": step, "loss": value, "gradient_norm/a": value})
-        for step in (1, 2, 3)
-    ]
+    lines = [json.dumps({"kind": "step", "step": step, "loss": value, "gradient_norm/a": value}) for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    results = RunResults(
-        "odd", metrics=[Metric("m", value, value, value, group="g"), Metric("n", 1.0, group="g")]
-    )
+    results = RunResults("odd", metrics=[Metric("m", value, value, value, group="g"), Metric("n", 1.0, group="g")])
     results.wrong = [WrongAnswer(np.full((2, 2), value), "a", "b", None)]
     results.hearing = [Hearing(Utterance("u", "", ""), np.full((4, 5), value), 0.5)]
     results.utterances = [Utterance("u", "", ""), Utterance("v", "", "made up"), Utterance("w", "lost", "")]
@@ -302,9 +285,7 @@ def test_a_long_run_makes_a_page_of_ordinary_size(tmp_path: Path) -> None:
     with (tmp_path / "metrics.jsonl").open("w") as file:
         for step in range(6_000):
             values = {f"gradient_norm/layers.{n}.weight": float(v) for n, v in enumerate(rng.random(8))}
-            file.write(
-                json.dumps({"kind": "step", "step": step, "loss": float(rng.random()), **values}) + "\n"
-            )
+            file.write(json.dumps({"kind": "step", "step": step, "loss": float(rng.random()), **values}) + "\n")
     assert write_report(tmp_path, RunResults("long")).stat().st_size < 200_000
 
 
@@ -314,9 +295,7 @@ def test_warnings_come_before_the_figures_and_are_found_in_the_gradients(tmp_pat
         for s in (1, 2)
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    words = Page(
-        write_report(tmp_path, RunResults("x", metrics=[Metric("m", 1.0)])).read_text(encoding="utf-8")
-    ).text
+    words = Page(write_report(tmp_path, RunResults("x", metrics=[Metric("m", 1.0)])).read_text(encoding="utf-8")).text
     assert words.index("The gradient of last reached 300 at step 2") < words.index(
         "Figures", words.index("The gradient")
     )

@@ -153,9 +153,7 @@ def test_tensorboard_gets_every_curve(tmp_path: Path, fake_tensorboard: type[Wri
     assert (writer.closed, writer.ended, writer.purge_step) == (True, "finished", None)
 
 
-def test_tensorboard_hides_what_came_after_the_checkpoint(
-    tmp_path: Path, fake_tensorboard: type[Writer]
-) -> None:
+def test_tensorboard_hides_what_came_after_the_checkpoint(tmp_path: Path, fake_tensorboard: type[Writer]) -> None:
     first = engine()
     first.fit(DATA, steps=6)
     again = engine(TensorBoard(tmp_path))

@@ -24,9 +24,7 @@ def test_the_differences_are_as_few_as_the_word_error_rate_counts() -> None:
     for _ in range(500):
         said, written = sentence(rng), sentence(rng)
         found = pairs(said, written)
-        assert sum(kind(pair) != "hit" for pair in found) == levenshtein.distance(
-            said.split(), written.split()
-        )
+        assert sum(kind(pair) != "hit" for pair in found) == levenshtein.distance(said.split(), written.split())
         assert [a for a, _ in found if a is not None] == said.split()
         assert [b for _, b in found if b is not None] == written.split()
         assert (None, None) not in found
@@ -65,9 +63,7 @@ def test_signs_say_without_colour_what_colour_says() -> None:
 
 def show(terminal: bool, utterances: list[Utterance], count: int = 10, width: int = 80) -> str:
     file = io.StringIO()
-    console = Console(
-        file=file, force_terminal=terminal, width=width, color_system="standard" if terminal else None
-    )
+    console = Console(file=file, force_terminal=terminal, width=width, color_system="standard" if terminal else None)
     print_transcriptions(utterances, count, console)
     return file.getvalue()
 
