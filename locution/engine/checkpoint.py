@@ -67,16 +67,16 @@ class Checkpoints(Observer):
     def watch(self, record: Record) -> None:
         """Write a checkpoint if one is due."""
         engine = self.engine
-        if engine is None or (record.kind == "step" and self._measured_next(engine)):
+        if engine is None or (record.kind == "step" and self._more_comes(engine)):
             return
         steps = self.every_steps is not None and record.step - self.step >= self.every_steps
         if steps or (self.every_seconds is not None and time.monotonic() - self.then >= self.every_seconds):
             self.write(engine)
 
-    def _measured_next(self, engine: Engine) -> bool:
-        """Say whether a measurement follows at this very step: it belongs into the checkpoint."""
+    def _more_comes(self, engine: Engine) -> bool:
+        """Say whether a measurement or the end follows at this very step: they belong into the checkpoint."""
         every = engine.watch.measure_every
-        return every is not None and engine.number % every == 0
+        return engine.number == engine.limit or (every is not None and engine.number % every == 0)
 
     def finish(self, record: Record, reason: str) -> None:
         """Write the last one, however training ended."""

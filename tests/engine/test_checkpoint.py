@@ -15,7 +15,7 @@ from torch import nn
 
 from locution.engine import Engine, Turn
 from locution.engine.checkpoint import Checkpoints, checkpoints, read_checkpoint, write_checkpoint
-from locution.engine.checkpoint_files import MANIFEST, STRUCTURE, TENSORS
+from locution.engine.checkpoint_files import MANIFEST, STRUCTURE, TENSORS, load
 from locution.engine.distributed import Group
 from locution.engine.observer import Record
 from locution.engine.pack import DTYPES, pack, safetensors_chunks, unpack
@@ -54,9 +54,7 @@ STATE = {
         torch.arange(6.0).reshape(2, 3).t(),
         torch.ones(3, 4)[:, ::2],
     ],
-    "optimizers": [
-        {"state": {0: {"step": torch.tensor(7.0)}, 1: {}}, "param_groups": [{"betas": (0.9, 0.999)}]}
-    ],
+    "optimizers": [{"state": {0: {"step": torch.tensor(7.0)}, 1: {}}, "param_groups": [{"betas": (0.9, 0.999)}]}],
     "keys": {"0": 1, 0: 2, True: 3, None: 4, (1, "a"): 5, 0.5: 6, "$tensor": 7},
     "marks": {"$tensor": "no tensor"},
     "numbers": [
@@ -88,9 +86,7 @@ def test_every_value_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 def test_shared_storage_comes_back_as_tensors_of_their_own(tmp_path: Path) -> None:
     base = torch.arange(4.0)
-    write_checkpoint(
-        tmp_path, {"whole": base, "again": base, "part": base[1:3], "weight": nn.Parameter(base)}
-    )
+    write_checkpoint(tmp_path, {"whole": base, "again": base, "part": base[1:3], "weight": nn.Parameter(base)})
     back = read_checkpoint(tmp_path)
     assert same(back, {"whole": base, "again": base, "part": base[1:3], "weight": base})
     back["whole"].zero_()
@@ -125,9 +121,7 @@ def test_large_tensors_are_written_in_pieces(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_what_fits_no_file_is_refused_with_its_place(tmp_path: Path, value: object, words: str) -> None:
-    with pytest.raises(
-        LocutionError, match=rf"^methods/x is a .*{words}.* fits no checkpoint; allowed"
-    ) as error:
+    with pytest.raises(LocutionError, match=rf"^methods/x is a .*{words}.* fits no checkpoint; allowed") as error:
         write_checkpoint(tmp_path / "c", {"methods": {"x": value}})
     assert "\n" not in str(error.value)
     assert not (tmp_path / "c").exists()
@@ -149,9 +143,7 @@ def test_the_newest_two_stay_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000004", "000005"]
 
 
-def test_a_damaged_one_does_not_push_out_the_last_whole_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_one_does_not_push_out_the_last_whole_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(2):
         damaged = write_checkpoint(tmp_path, {"number": number})
     (damaged / STRUCTURE).write_text("{}")
@@ -193,9 +185,7 @@ def test_a_format_of_another_version_says_so(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
-def test_a_reader_does_not_mind_that_a_run_at_work_prunes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_does_not_mind_that_a_run_at_work_prunes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from locution.engine import checkpoint_files
 
     for number in range(2):
@@ -278,6 +268,15 @@ def test_a_checkpoint_waits_for_the_measurement_of_its_step(tmp_path: Path) -> N
 
     engine(Spy(tmp_path, every_steps=2), measure_every=4).fit([torch.ones(4, 2)], steps=5)
     assert kinds == ["step 2", "epoch 4"]
+
+
+def test_at_the_last_step_a_checkpoint_waits_for_the_end(tmp_path: Path) -> None:
+    engine(Checkpoints(tmp_path, every_steps=1, every_seconds=None, keep=99)).fit([torch.ones(4, 2)] * 3, epochs=2)
+    places = []
+    for path in reversed(checkpoints(tmp_path)):
+        where = load(path)["position"]
+        places.append((where["step"], where["epoch"], where["step_in_epoch"]))
+    assert places == [(1, 0, 1), (2, 0, 2), (3, 0, 3), (4, 1, 1), (5, 1, 2), (6, 2, 0)]
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
