@@ -163,6 +163,9 @@ def save_decoder(
     tokenizer.json."""
     from copy import deepcopy
 
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     copy: Any = deepcopy(model).to(dtype)
     copy.config._attn_implementation = "sdpa"
     copy.save_pretrained(folder)
@@ -176,7 +179,9 @@ def load_decoder(folder: str | Path, dtype: torch.dtype = torch.float32) -> tupl
     Raises UserError where the folder holds no model.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     if not (Path(folder) / "config.json").is_file():
         raise UserError(
             f"'{folder}' holds no language model; allowed: a folder with config.json and model.safetensors."

@@ -71,9 +71,12 @@ class SpokenData:
                 parts[f"{split}_{kind}"] = StoreSettings(count, split, {kind: 1.0}, 0.0, self.seed)
         return parts
 
-    def stores(self, told: Told | None = None, workers: int = 2) -> dict[str, Store]:
-        """Open each part of the speech, synthesising what is not in the cache; `told` hears how far it is."""
-        parts = self.settings()
+    def stores(self, told: Told | None = None, workers: int = 2, only: str = "") -> dict[str, Store]:
+        """Open each part of the speech, synthesising what is not in the cache; `told` hears how far it is.
+
+        only: the parts whose names begin so, such as "test".
+        """
+        parts = {name: part for name, part in self.settings().items() if name.startswith(only)}
         total = sum(part.utterances for part in parts.values())
         before, found = 0, {}
         for name, part in parts.items():

@@ -74,15 +74,19 @@ class Repeated:
         key, note = self.of.name.replace(" ", "_").replace("-", "_"), f"{count} held-out texts"
         exact = bootstrap(torch.tensor([float(a == b) for a, b in zip(said, self.written, strict=True)]))
         label = f"repeated exactly, {self.of.name}"
-        rows = [Metric(f"exact_{key}", **exact, label=label, group="exact", better="higher")]
+        rows = [_metric(f"exact_{key}", exact, label, "exact")]
         if any(said):
             accuracy = bootstrap(torch.tensor([self.right, self.tokens], dtype=torch.float64).T, ratio)
             label = f"tokens right, {self.of.name}"
-            rows.append(Metric(f"token_accuracy_{key}", **accuracy, label=label, group="tokens", better="higher"))
+            rows.append(_metric(f"token_accuracy_{key}", accuracy, label, "tokens"))
             rate = word_error_rate(said, self.written)
             label = f"word error rate, {self.of.name}"
             rows.append(Metric(f"wer_{key}", rate.value, rate.low, rate.high, label, "wer", "lower"))
         return [Metric(**{**vars(row), "note": note}) for row in rows]
+
+
+def _metric(name: str, found: dict[str, float], label: str, group: str) -> Metric:
+    return Metric(name, found["value"], found["low"], found["high"], label, group, "higher")
 
 
 @torch.no_grad()

@@ -19,15 +19,16 @@ from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.reporting import results as shown
 from locution.reporting.bars import telling
-from locution.reporting.results import Metric, RunResults, Utterance
-from locution.speech.ctc import ctc_objective, greedy
+from locution.reporting.results import RunResults, Utterance
+from locution.speech.ctc import ctc_objective
 from locution.speech.encoder import SpeechEncoder
 from locution.speech.encoder_parts import HELD_OUT, EncoderModel, SpokenData
 from locution.speech.logmel import scale
+from locution.speech.spelling import clear, figure, hardly, hours, spell
 from locution.speech.spoken import SpokenBatches
 from locution.speech.store import Store
 from locution.speech.transcribe import show, spell_audio, transcripts
-from locution.speech.wer import WordErrorRate, word_error_rate
+from locution.speech.wer import word_error_rate
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
@@ -81,12 +82,13 @@ class Hearing:
         for kind in HELD_OUT:
             store: Store = job.data[f"test_{kind}"]
             with telling(f"spelling {kind}", quiet) as told:
-                written = spelt(encoder, store, told=told)
+                written = spell(encoder, clear(store), told=told)
             results.metrics.append(figure(kind, word_error_rate(store.texts, written), len(store)))
             results.utterances += [
                 Utterance(f"{kind} {row}, {store.speakers[row]}", store.texts[row], text, seconds=frames / 100)
                 for row, (text, frames) in enumerate(zip(written, store.frames.tolist(), strict=True))
             ]
+        results.metrics += hardly(encoder, job.data["test_commands"])
         first = scale(job.data["test_commands"].mel(0)).T.numpy()  # (M, T)
         results.hearing = [shown.Hearing(results.utterances[0], first, results.utterances[0].seconds or 0.0)]
         results.data = {name: f"{len(store):,} clips, {hours(store):.1f} hours" for name, store in job.data.items()}
@@ -136,25 +138,9 @@ class Spelling(Observer):
         """Spell the development sets and count the wrong words."""
         found = {}
         for kind, store in self.stores.items():
-            rate = word_error_rate(store.texts, spelt(trained(model), store, self.precision), samples=1)
+            rate = word_error_rate(store.texts, spell(trained(model), clear(store), self.precision), samples=1)
             found[f"development_wer/{kind}"] = rate.value
         return {"development_wer": sum(found.values()) / len(found), **found}
-
-
-@torch.no_grad()
-def spelt(encoder: SpeechEncoder, store: Store, precision: str = "fp32", told: Any = None) -> list[str]:
-    """Spell every clip of a store greedily, in the store's order."""
-    device = next(encoder.parameters()).device
-    batches = SpokenBatches(store, augment=False)
-    texts: dict[int, str] = {}
-    for group in batches.groups:
-        batch = batches.batch(group, 0, 0).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            scores, lengths = encoder(batch.inputs["mel"], batch.inputs["lengths"])
-        texts.update(zip(group, greedy(scores, lengths), strict=True))
-        if told is not None:
-            told(len(texts), len(store))
-    return [texts[row] for row in range(len(store))]
 
 
 def trained(model: nn.Module) -> SpeechEncoder:
@@ -171,15 +157,3 @@ def as_kept(model: nn.Module) -> SpeechEncoder:
         for weight in copy.state_dict().values():
             weight.copy_(weight.to(torch.bfloat16))
     return copy
-
-
-def figure(kind: str, rate: WordErrorRate, count: int) -> Metric:
-    """Write a word error rate down: that of commands is called "wer", the others by their kind as well."""
-    name = "wer" if kind == HELD_OUT[0] else f"wer_{kind}"
-    note = f"{count} held-out utterances by held-out voices"
-    return Metric(name, rate.value, rate.low, rate.high, f"word error rate, {kind}", "wer", "lower", note)
-
-
-def hours(store: Store) -> float:
-    """Say how much sound a store holds."""
-    return float(store.frames.sum()) / 360_000

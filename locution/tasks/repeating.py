@@ -42,8 +42,8 @@ class Repeating:
     writes a folder that the recipe `speech` takes as `model.language_model=RUN/model`.
 
     >>> from locution.recipe import Recipe
-    >>> data = {"name": "repetitions", "train": 9}
-    >>> recipe = Recipe(task="repeating", data=data, model={"name": "letter_model"}, optimizer={"name": "muon"}, steps=1)
+    >>> parts = {"data": {"name": "repetitions", "train": 9}, "model": {"name": "letter_model"}}
+    >>> recipe = Recipe(task="repeating", optimizer={"name": "muon"}, steps=1, **parts)
     >>> Repeating().prepare(recipe, quiet=True).model.num_parameters()
     2225664
 
@@ -75,7 +75,8 @@ class Repeating:
                 Utterance(f"{one.name} {row}", said, written)
                 for row, (said, written) in enumerate(zip(one.texts[:25], found.written, strict=False))
             ]
-        results.data = {"to learn from": f"{len(job.data.sentences):,} sentences, and made-up words without end"}
+        sentences = sum(data.counts().values())
+        results.data = {"to learn from": f"{sentences:,} sentences, and made-up words without end"}
         return results
 
     def show(self, results: RunResults) -> None:
