@@ -12,8 +12,8 @@ from torch import Tensor
 from locution.speech.recogniser import Recogniser
 from locution.speech.utterances import pad_frames
 
-LONGEST_LOOP = 8  # tokens of the longest stretch that counts as a loop
-REPEATS = 6
+LONGEST_LOOP = 24  # tokens of the longest stretch that counts as a loop
+REPEATS = 8  # people do say a number six times in a row
 CHECK_EVERY = 8
 TOKENS_PER_SECOND = 40.0  # the fastest synthetic voices speak 29 letters a second, and a token may be a letter
 

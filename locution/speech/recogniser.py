@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from locution.engine.batch import Batch
+from locution.errors import require
 from locution.speech.frozen import freeze
 from locution.speech.projectors.norm import rms
 from locution.speech.prompt import Prompt, encode, prompt_for
@@ -62,6 +63,7 @@ class Recogniser(nn.Module):
         self.register_buffer("before", self._tokens(self.prompt.before), persistent=False)  # (nb,)
         self.register_buffer("after", self._tokens(self.prompt.after), persistent=False)  # (na,)
         self.end = encode(tokenizer, self.prompt.end)
+        require(len(self.end) == 1, "prompt.end", self.prompt.end, "text that the tokenizer writes as one token")
 
     before: Tensor
     after: Tensor

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from locution.engine.loop import Engine, Turn
+from locution.errors import UserError
 from locution.speech.generate import generate, loop_start, write_all
 from locution.speech.projectors.linear import LinearProjector
 from locution.speech.projectors.mlp import MLPProjector
@@ -119,7 +120,7 @@ def test_generation_stops_at_the_length_that_the_clip_allows(language_model: Any
     ],
 )
 def test_loops(tokens: list[int], start: int | None) -> None:
-    assert loop_start(tokens) == start
+    assert loop_start(tokens, repeats=6, longest=8) == start
 
 
 def test_only_the_projector_trains_and_nothing_frozen_wakes(language_model: Any, tokenizer: Any) -> None:
@@ -197,7 +198,9 @@ def test_mlp_is_its_formula() -> None:
         torch.testing.assert_close(out[0, i], 0.7 * row / (row.square().mean() + 1e-6).sqrt())
 
 
-def test_prompts(tokenizer: Any) -> None:
+def test_prompts(tokenizer: Any, language_model: Any) -> None:
+    with pytest.raises(UserError, match=r"prompt\.end is 'one two'"):
+        Recogniser(MLPProjector(2, 32), language_model, tokenizer, prompt=Prompt(end="one two"))
     assert prompt_for(tokenizer) == Prompt(after="[SEP]", end="[EOS]")
     tokenizer.sep_token = None
     assert prompt_for(tokenizer).end == "[EOS]"
