@@ -21,7 +21,7 @@ from locution.speech.manifest import MANIFEST, Clip, read_manifest, write_manife
 from locution.speech.sentences import KINDS, SPLITS, sentence
 from locution.speech.synthesis import SAMPLE_RATE, Utterance, draw_utterance, speak
 
-FORMAT = 1  # raised whenever the same settings give other files
+FORMAT = 2  # raised whenever the same settings give other files
 SHARD = 200  # utterances a process: fixed, because it is what makes the samples repeatable
 
 
