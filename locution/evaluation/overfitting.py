@@ -23,7 +23,7 @@ Objective = Callable[[nn.Module, Batch], tuple[Any, Tensor]]
 
 
 def overfitting(
-    training: Sequence[float], held_out: Sequence[float], patience: int = 3, rise: float = 0.05
+    training: Sequence[float], held_out: Sequence[float], patience: int = 5, rise: float = 0.05
 ) -> int | None:
     """Overfitting is learning the examples by heart: the loss on them still falls while that on others rises.
 
@@ -36,9 +36,9 @@ def overfitting(
     Returns the epoch, from 0, of the lowest held-out loss, from which on the model overfits; None if it does
     not.
 
-    >>> overfitting([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.7, 0.8, 0.9])
+    >>> overfitting([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.7, 0.8, 0.9], patience=3)
     1
-    >>> overfitting([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.5, 0.4, 0.4]) is None
+    >>> overfitting([1.0, 0.5, 0.3, 0.2, 0.1], [1.0, 0.6, 0.5, 0.4, 0.4], patience=3) is None
     True
 
     Reference: L. Prechelt, 1998, "Early stopping - but when?", section 2.2.
@@ -52,9 +52,7 @@ def overfitting(
     return best if risen and fallen else None
 
 
-def underfitting(
-    training: Sequence[float], held_out: Sequence[float], unlearnt: float, share: float = 0.5
-) -> bool:
+def underfitting(training: Sequence[float], held_out: Sequence[float], unlearnt: float, share: float = 0.5) -> bool:
     """Underfitting is learning too little even of the examples at hand: the loss on them stays high, as on
     others.
 
@@ -112,11 +110,11 @@ class Overfitting(Observer):
     examples of the training data, to measure the training loss on them asleep too ("training_loss"); without,
     the loss that training itself records is compared, which dropout and augmentation make higher than it is.
     say: where the note goes, the log of the name "locution" if it is not given. `since` is the epoch of the
-    lowest held-out loss, from which on the model overfits, or None.
+    lowest held-out loss, from which on the model overfits, or None; a new lowest one takes it back.
 
     >>> def objective(model, batch):
     ...     return None, torch.ones(())
-    >>> watcher = Overfitting(objective, [Batch(torch.zeros(1))], say=print, stop=True)
+    >>> watcher = Overfitting(objective, [Batch(torch.zeros(1))], patience=3, stop=True, say=print)
     >>> for epoch, held_out in enumerate([1.0, 0.6, 0.7, 0.8, 0.9], start=1):
     ...     values = {"development_loss": held_out}
     ...     wish = watcher.watch(Record("epoch", 10 * epoch, epoch, 1 / epoch, 0.1, 0, 0.0, values))
@@ -129,7 +127,7 @@ class Overfitting(Observer):
 
     objective: Objective
     batches: Any
-    patience: int = 3
+    patience: int = 5
     rise: float = 0.05
     stop: bool = False
     train: Any = None
@@ -144,7 +142,7 @@ class Overfitting(Observer):
     name: ClassVar[str] = "overfitting"
 
     def __post_init__(self) -> None:
-        require(self.patience >= 1, "overfitting.patience", self.patience, "a whole number from 1, usually 3")
+        require(self.patience >= 1, "overfitting.patience", self.patience, "a whole number from 1, usually 5")
         require(self.rise >= 0, "overfitting.rise", self.rise, "a share from 0, usually 0.05")
 
     def start(self, engine: Engine) -> None:
@@ -171,6 +169,8 @@ class Overfitting(Observer):
         self.epochs.append(record.epoch)
         best = overfitting(self.training, self.held_out, self.patience, self.rise)
         if best is None:
+            if min(self.held_out) == self.held_out[-1]:
+                self.since = None  # it went on learning after all
             return None
         if self.since is None:
             self.since = self.epochs[best]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from locution.data.digits import DigitsData
-from locution.engine import Batch, Engine, Turn
+from locution.engine import Batch, Engine, Record, Turn
 from locution.errors import UserError
 from locution.evaluation.overfitting import Overfitting, mean_loss, overfitting, underfitting
 from locution.losses.basic import MSE, CrossEntropy
@@ -55,7 +55,7 @@ def test_early_stopping_ends_training_and_says_why() -> None:
         return None, torch.tensor(next(rising))
 
     model = MLPModel(widths=(16,)).build(data.inputs, data.outputs)
-    watcher = Ending(held_out, [Batch(torch.zeros(1, 1))], stop=True, say=lambda text: None)
+    watcher = Ending(held_out, [Batch(torch.zeros(1, 1))], patience=3, stop=True, say=lambda text: None)
     turn = Turn(CrossEntropy(), AdamW(lr=0.01).build)
     engine = Engine(model, turn, observers=[watcher], device="cpu").fit(data.train, epochs=7)
     assert engine.epoch == 5  # the lowest at 2, and three epochs of patience
@@ -74,7 +74,16 @@ def test_early_stopping_ends_training_and_says_why() -> None:
     ],
 )
 def test_both_curves_decide(training: list[float], held_out: list[float], expected: int | None) -> None:
-    assert overfitting(training, held_out) == expected
+    assert overfitting(training, held_out, patience=3) == expected
+
+
+def test_a_new_lowest_loss_takes_the_verdict_back() -> None:
+    watcher = Overfitting(CrossEntropy(), [], patience=2, say=lambda text: None)
+    said = []
+    for epoch, held_out in enumerate([1.0, 1.2, 1.3, 0.9, 1.0, 1.1], start=1):
+        watcher.watch(Record("epoch", epoch, epoch, 1 / epoch, 0.1, 0, 0.0, {"development_loss": held_out}))
+        said.append(watcher.since)
+    assert said == [None, None, 1, None, None, 4]
 
 
 def test_underfitting_is_high_on_both() -> None:
