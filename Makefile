@@ -24,6 +24,18 @@ faults: $(STAMP)
 pages: $(STAMP)
 	$(BIN)/python -m locution.vocabulary.pages docs/vocabulary
 
+# side by side with the loop people write and with other engines, which live in an environment of their own
+bench: $(STAMP) .venv-peers/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.logmel $(ARGS)
+
+.venv-peers/.installed: benchmarks/requirements-peers.txt benchmarks/requirements-peers-nodeps.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-peers.txt
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements-peers-nodeps.txt
+	touch $@
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
