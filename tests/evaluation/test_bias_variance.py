@@ -34,6 +34,13 @@ def test_resampling_gives_the_closed_form(degree: int) -> None:
     assert found.noise == form.noise == NOISE**2
 
 
+def test_few_repeats_do_not_pass_variance_off_as_bias() -> None:
+    form = polynomial_bias_variance(5, truth, X, NEW, noise=NOISE)
+    runs = [bias_variance(polynomial(5), truth, X, NEW, noise=NOISE, repeats=2, seed=seed) for seed in range(200)]
+    mean = sum(run.bias_squared for run in runs) / len(runs)
+    assert mean == pytest.approx(form.bias_squared, abs=form.variance / 6)  # half the variance, uncorrected
+
+
 def test_a_freer_model_has_less_bias_and_more_variance() -> None:
     curve = [polynomial_bias_variance(degree, truth, X, NEW, noise=NOISE) for degree in range(10)]
     assert all(a.bias_squared >= b.bias_squared - 1e-12 for a, b in zip(curve, curve[2:], strict=False))

@@ -35,6 +35,20 @@ def test_the_interval_of_a_ratio_is_scipys() -> None:
     assert found["high"] == pytest.approx(theirs.confidence_interval.high, abs=0.004)
 
 
+def test_the_interval_of_a_biased_figure_is_scipys() -> None:
+    values = np.random.default_rng(2).normal(size=25)  # a standard deviation is too small on most redraws
+
+    def spread(means: torch.Tensor) -> torch.Tensor:
+        return (means[..., 1] - means[..., 0] ** 2).clamp(min=0).sqrt()
+
+    found = bootstrap(torch.tensor(np.stack([values, values**2], 1)), spread, resamples=20000)
+    theirs = scipys((values,), np.std, n_resamples=20000, method="BCa", random_state=1).confidence_interval
+    plain = scipys((values,), np.std, n_resamples=20000, method="percentile", random_state=1).confidence_interval
+    assert abs(theirs.low - plain.low) > 0.05  # the correction is no trifle here
+    assert found["low"] == pytest.approx(theirs.low, abs=0.015)
+    assert found["high"] == pytest.approx(theirs.high, abs=0.015)
+
+
 def test_the_interval_holds_the_truth_about_95_times_of_100() -> None:
     draw = np.random.default_rng(1)
     held = 0
