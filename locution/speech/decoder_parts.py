@@ -41,7 +41,7 @@ class RepetitionData:
     longest: int = 96
     ramp: int = 400
     batches: int = 500
-    test: int = 300
+    test: int = 200
     seed: int = 1
     noise: Noise = field(default_factory=Noise)
 
