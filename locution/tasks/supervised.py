@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from locution.data.dataset import Dataset
+from locution.data.dataset import Dataset, first_batch
 from locution.engine import TensorBatches, Turn
 from locution.engine.state import load_trained_state, trained_state
 from locution.errors import LocutionError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
+from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.inputs import read_input
@@ -47,6 +48,8 @@ class Supervised:
         """Load the data and build the model."""
         data: Dataset = recipe.part("data").load(recipe.seed)
         model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        with explained(model.eval()), torch.no_grad():
+            model(first_batch(data).rows(0, 1).inputs)  # what does not fit is said here, by layer, in one line
         turn = Turn(recipe.part("objective"), recipe.part("optimizer").build)
         scalars = all(parameter.numel() == 1 for parameter in model.parameters())
         observers: list[Any] = [GradientNorms()]
