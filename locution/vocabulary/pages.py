@@ -9,6 +9,8 @@ from pathlib import Path
 from locution.vocabulary.entry import Entry
 from locution.vocabulary.lookup import Term, terms
 
+HEADINGS = ("Parameters", "Settings", "Returns", "Raises", "Notes")
+
 
 def page(term: Term) -> str:
     """Write the page of a term: what it is, an example that runs, where it comes from, where it lives.
@@ -21,8 +23,7 @@ def page(term: Term) -> str:
     module, _, attribute = term.code.partition(":")
     path = f"{module.replace('.', '/')}.py"
     parts = [f"# {term.title}", entry.definition]
-    if entry.body:
-        parts.append(entry.body if _is_prose(entry.body) else f"```text\n{entry.body}\n```")
+    parts += [f"**{text}**" if text in HEADINGS else text for text in entry.paragraphs]
     parts += ["## Example", f"```pycon\n{entry.example}\n```"]
     if term.recipe:
         parts += ["## See it run", f"```bash\nlocution train {term.recipe}\n```"]
@@ -32,11 +33,6 @@ def page(term: Term) -> str:
     parts.append(f"- in the terminal: `locution term {term.name} --run`")
     text = "\n\n".join(parts)
     return text.replace("\n\n- ", "\n- ").replace("## Where\n- ", "## Where\n\n- ") + "\n"
-
-
-def _is_prose(text: str) -> bool:
-    # an underlined heading (numpy's "Parameters" section) is laid out by hand: keep its lines as they are
-    return not any(set(line.strip()) == {"-"} for line in text.splitlines())
 
 
 def index() -> str:
