@@ -51,7 +51,8 @@ def explained(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
-        said = str(error).strip().splitlines()[0]
+        lines = str(error).strip().splitlines()
+        said = lines[1] if lines[0].endswith("raised:") and len(lines) > 1 else lines[0]
         raise UserError(f"{culprit(error, engine)} cannot be compiled: {said}; {ADVICE}.") from error
 
 

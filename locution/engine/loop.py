@@ -106,7 +106,7 @@ class Engine:
             if self.stopped() and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
                 break
             if self.number == begun and not self.step_in_epoch:
-                raise UserError("the training data are empty; allowed: at least one example.")
+                raise UserError(state.EMPTY)
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
             self.watch.epoch()
         if self.stopping == "finished":

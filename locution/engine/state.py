@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from locution.engine.loop import Engine
 
 
+EMPTY = "the training data are empty; allowed: at least one example."
+
+
 def limit(steps_per_epoch: int | None, epochs: int | None, steps: int | None) -> int | None:
     """Count the steps that training will take, if anybody can know.
 
     >>> limit(10, 3, None), limit(10, None, 7), limit(None, 3, None)
     (30, 7, None)
     """
+    if steps_per_epoch == 0:
+        raise UserError(EMPTY)
     if (epochs is None) == (steps is None):
         raise UserError(f"epochs is {epochs} and steps is {steps}; allowed: one of the two.")
     if steps is not None:
