@@ -40,11 +40,14 @@ def test_what_goes_in_comes_out_in_bf16_and_is_made_once(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
 
 
-@pytest.mark.parametrize("harm", ["short", "index", "gone", "count"])
+@pytest.mark.parametrize("harm", ["short", "long", "index", "gone", "count"])
 def test_what_is_damaged_is_made_again(tmp_path: Path, harm: str) -> None:
     keep_frames("k", 4, shuffled, tmp_path)
     if harm == "short":
         (tmp_path / "k" / cache.FRAMES).write_bytes(b"1234")
+    elif harm == "long":
+        with open(tmp_path / "k" / cache.FRAMES, "ab") as file:
+            file.write(b"12")
     elif harm == "index":
         (tmp_path / "k" / cache.INDEX).write_text('{"width"')
     elif harm == "gone":

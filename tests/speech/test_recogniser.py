@@ -15,7 +15,7 @@ from locution.speech.generate import generate, loop_start, write_all
 from locution.speech.projectors.linear import LinearProjector
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.prompt import CHAT, Prompt, prompt_for
-from locution.speech.recogniser import Recogniser, embedding_scale, transcript_objective
+from locution.speech.recogniser import Recogniser, attention, embedding_scale, transcript_objective
 from locution.speech.utterances import Masking, Utterances
 
 TEXTS = [
@@ -57,6 +57,15 @@ def test_logits_equal_those_of_the_plain_model_on_the_plain_sequence(
         wanted = len(tokens[3]) + 1
         expected = language_model(inputs_embeds=x).logits[0, -wanted - 1 : -1]
         torch.testing.assert_close(logits[row, -wanted:], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_places_are_counted_behind_the_padding() -> None:
+    """Rotary models cannot tell, models with a table of positions can."""
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]).bool()
+    said = attention(mask)
+    assert said["position_ids"].tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
+    assert said["attention_mask"].tolist() == mask.long().tolist()
+    assert attention(mask[1:])["attention_mask"] is None
 
 
 def test_the_loss_of_a_batch_is_the_token_mean_of_its_clips_alone(language_model: Any, tokenizer: Any) -> None:

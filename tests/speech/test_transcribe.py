@@ -22,7 +22,7 @@ from locution.speech.logmel import log_mel_batch
 from locution.speech.recogniser import Recogniser
 from locution.speech.transcribe import pieces, sound_files, transcribe
 from locution.speech.utterances import Utterances
-from locution.speech.whisper import WhisperFrames
+from locution.speech.whisper import WhisperFrames, with_silence
 
 
 def noise(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
@@ -61,6 +61,20 @@ def test_whisper_frames_equal_transformers_own_on_its_own_features(whisper_folde
         expected = model.encoder(features).last_hidden_state[0]
         kept = int(lengths[row]) - 2  # the last frames see the edge: reflected here, silent there
         torch.testing.assert_close(frames[row, :kept], expected[:kept], atol=2e-2, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_silence_behind_a_clip_looks_as_it_does_to_whisper() -> None:
+    import transformers
+
+    waves = [noise(1.0), 0.01 * noise(0.5, seed=1)]
+    mel, lengths = log_mel_batch([torch.from_numpy(wave) for wave in waves])
+    filled = with_silence(mel, lengths, 3000)
+    for row, wave in enumerate(waves):
+        said = transformers.WhisperFeatureExtractor()(wave, sampling_rate=16000, return_tensors="pt")
+        expected, end = said.input_features[0].T, int(lengths[row])
+        away = [i for i in range(3000) if abs(i - end) > 2]  # the edge: reflected here, silent there
+        torch.testing.assert_close(filled[row, away], expected[away], atol=1e-4, rtol=0)
 
 
 def test_an_unpadded_whisper_gives_each_clip_what_it_gets_alone(whisper_folder: Path) -> None:
