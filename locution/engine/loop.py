@@ -17,6 +17,7 @@ from locution.engine.compile_errors import check_compiler
 from locution.engine.compiled import Closure
 from locution.engine.device import pick_device
 from locution.engine.distributed import Group
+from locution.engine.fast_linear import fast_linear
 from locution.engine.method import SEAMS, Method, Plan, Step, ordered, seams
 from locution.engine.modes import batch_norms, frozen_statistics, train_mode
 from locution.engine.observer import Observer
@@ -94,21 +95,22 @@ class Engine:
         self.prepare(source, epochs, steps)
         source = placed(source, self.device)
         self.watch.start()
-        while not self.stopped():
-            begun = self.number
-            for batch in source.epoch(self.epoch, self.seed, self.step_in_epoch):
-                loss = self.step(batch.to(self.device) if self.moves else batch)
-                self.number += 1
-                self.step_in_epoch += 1
-                self.watch.step(loss, len(batch))
-                if self.stopped():
+        with fast_linear(self):
+            while not self.stopped():
+                begun = self.number
+                for batch in source.epoch(self.epoch, self.seed, self.step_in_epoch):
+                    loss = self.step(batch.to(self.device) if self.moves else batch)
+                    self.number += 1
+                    self.step_in_epoch += 1
+                    self.watch.step(loss, len(batch))
+                    if self.stopped():
+                        break
+                if self.stopped() and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
                     break
-            if self.stopped() and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
-                break
-            if self.number == begun and not self.step_in_epoch:
-                raise UserError(state.EMPTY)
-            self.epoch, self.step_in_epoch = self.epoch + 1, 0
-            self.watch.epoch()
+                if self.number == begun and not self.step_in_epoch:
+                    raise UserError(state.EMPTY)
+                self.epoch, self.step_in_epoch = self.epoch + 1, 0
+                self.watch.epoch()
         if self.stopping == "finished":
             for method in self.seams["finish"]:
                 method.finish(self.model, self.turns[0].objective, self.look_back(source))

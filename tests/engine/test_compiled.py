@@ -69,6 +69,26 @@ class CallsBack:
         return self.optimizer.step(lambda: closure())
 
 
+class Falls:
+    """A schedule: the learning rate of each step is its own."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer, self.count = optimizer, 0
+        self.param_groups = optimizer.param_groups
+
+    def step(self, closure: Any) -> Any:
+        self.count += 1
+        self.param_groups[0]["lr"] = 0.2 / self.count
+        return self.optimizer.step(closure)
+
+
+class FallsMethod(Method):
+    name = "falls"
+
+    def optimizer(self, optimizer: Any, plan: Any) -> Any:
+        return Falls(optimizer)
+
+
 class CallsBackMethod(Method):
     name = "calls_back"
 
@@ -100,7 +120,7 @@ def test_compiled_equals_uncompiled_also_on_the_ragged_last_batch() -> None:
     ends, norms = [], []
     for compile in (False, True):
         watch = Norm()
-        engine = build(compile, [Decay()], [watch]).fit(data(), epochs=2)
+        engine = build(compile, [Decay(), FallsMethod()], [watch]).fit(data(), epochs=2)
         ends.append({name: tensor.clone() for name, tensor in engine.model.state_dict().items()})
         norms.append(watch.seen)
     for name, tensor in ends[0].items():
