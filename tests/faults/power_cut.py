@@ -113,9 +113,7 @@ def replay(done: list[tuple[Any, ...]]) -> Node:
             parent.change(lambda names, name=name: names.pop(name, None))
         else:
             assert Path(rest[0]).parent == Path(path).parent
-            parent.change(
-                lambda names, old=name, new=Path(rest[0]).name: names.__setitem__(new, names.pop(old))
-            )
+            parent.change(lambda names, old=name, new=Path(rest[0]).name: names.__setitem__(new, names.pop(old)))
     return root
 
 

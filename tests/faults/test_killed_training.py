@@ -67,9 +67,7 @@ def killed(zygote: Zygote, folder: Path, methods: Sequence[str], kills: int, see
             assert end.code == 0 or (end.code == -signal.SIGKILL and done < kills), end.output
             assert "damaged" not in end.output
             done += end.code != 0
-        assert json.loads((run / "outcome.json").read_text()) == json.loads(
-            (reference / "outcome.json").read_text()
-        )
+        assert json.loads((run / "outcome.json").read_text()) == json.loads((reference / "outcome.json").read_text())
         check_samples(run)
         check_metrics(run, reference)
     return runs

@@ -66,9 +66,7 @@ def test_after_any_prefix_of_many_writes(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("forgotten", ["files", "folders"])
-def test_it_shows_when_an_fsync_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
-) -> None:
+def test_it_shows_when_an_fsync_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str) -> None:
     def without(done: Done) -> Done:
         files = {what[1] for what in done if what[0] == "create"}
         return [what for what in done if what[0] != "fsync" or (what[1] in files) != (forgotten == "files")]
@@ -78,9 +76,7 @@ def test_it_shows_when_an_fsync_is_forgotten(
         check_prefixes(ends, tmp_path, drawn=10)
 
 
-def test_it_shows_when_a_checkpoint_is_written_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_shows_when_a_checkpoint_is_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_files, "WRITING", "")
     monkeypatch.setattr(Recorder, "rename", lambda *_: None)
     ends = recorded(tmp_path, monkeypatch, 1)

@@ -38,9 +38,7 @@ def signalled(zygote: Zygote, folder: Path, times: int, number: signal.Signals) 
         while stops < times and not (run / "outcome.json").exists():
             (run / "trace.jsonl").unlink(missing_ok=True)
             moment = source.uniform(0, 0.4)
-            end = zygote.run(
-                "train", str(run), [], 0.01, signals=[(moment, number)], once=run / "trace.jsonl"
-            )
+            end = zygote.run("train", str(run), [], 0.01, signals=[(moment, number)], once=run / "trace.jsonl")
             if end.code == 0:
                 break
             check(end, number)

@@ -95,13 +95,15 @@ def child(order: dict[str, Any]) -> None:
 def oversee(pid: int, order: dict[str, Any]) -> dict[str, Any]:
     """Send a child its signals and wait for its end; it is not reaped before, so its number stays its own."""
     begun = time.monotonic()
-    while order["once"] and not os.path.exists(order["once"]) and time.monotonic() - begun < 60:
+
+    def running() -> bool:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    while order["once"] and not os.path.exists(order["once"]) and running():
         time.sleep(0.001)
     start = last = time.monotonic()
     for after, number in order["signals"]:
-        while time.monotonic() - start < after and not os.waitid(
-            os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
-        ):
+        while time.monotonic() - start < after and running():
             time.sleep(0.0005)
         last = time.monotonic()
         os.kill(pid, number)
