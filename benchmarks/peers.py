@@ -43,11 +43,11 @@ def loader() -> DataLoader[Any]:
 
 def lightning() -> Fit:
     """Lightning's Trainer."""
-    import lightning
+    import lightning  # type: ignore[import-not-found,unused-ignore]
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
-    class Module(lightning.LightningModule):
+    class Module(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.net = TINY.model()
@@ -80,7 +80,7 @@ def transformers() -> Fit:
             logits = self.net(x)
             return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
-    rows = [{"x": x, "labels": y} for x, y in dataset()]
+    rows = [{"x": x, "labels": y} for x, y in zip(*TINY.data(), strict=True)]
     folder = tempfile.mkdtemp()
     assert issubclass(PrinterCallback, TrainerCallback)
 
@@ -99,7 +99,7 @@ def transformers() -> Fit:
 
 def skorch() -> Fit:
     """skorch's NeuralNetClassifier."""
-    from skorch import NeuralNetClassifier
+    from skorch import NeuralNetClassifier  # type: ignore[import-not-found]
 
     inputs, targets = TINY.data()
 
@@ -117,7 +117,7 @@ def skorch() -> Fit:
 def keras() -> Fit:
     """Keras 3 on torch."""
     os.environ["KERAS_BACKEND"] = "torch"
-    import keras
+    import keras  # type: ignore[import-not-found]
 
     inputs, targets = (tensor.numpy() for tensor in TINY.data())
 
@@ -133,9 +133,9 @@ def keras() -> Fit:
 
 def fastai() -> Fit:
     """fastai's Learner."""
-    from fastai.basics import DataLoader as FastLoader
+    from fastai.basics import DataLoader as FastLoader  # type: ignore[import-not-found]
     from fastai.basics import DataLoaders, Learner
-    from fastai.optimizer import SGD
+    from fastai.optimizer import SGD  # type: ignore[import-not-found]
 
     data = dataset()
 
