@@ -44,21 +44,17 @@ def largest_learning_rate(curvature: Tensor) -> float:
 
 
 def fastest(parameters: Sequence[Tensor], plain: bool = False) -> dict[str, Any]:
-    """Choose the form of an optimizer that is fastest for these parameters: fused, over lists, or torch's own
-    choice.
+    """Choose the form of an optimizer that is fastest for these parameters: fused, or torch's own choice.
 
     Fused updates all weights in one pass over memory. Plain SGD on the processor has so little to do that
-    lists of tensors are as fast (`plain`); everything else is fused wherever torch can.
+    one tensor after the other is fastest (`plain`); everything else is fused wherever torch can.
 
     >>> fastest([torch.zeros(2)]), fastest([torch.zeros(2)], plain=True)
-    ({'fused': True}, {'foreach': True})
+    ({'fused': True}, {})
     """
     fits = all(p.is_floating_point() and p.device.type in FUSED for p in parameters)
-    if not fits or not parameters:
-        return {}
-    if plain and all(p.device.type == "cpu" for p in parameters):
-        return {"foreach": True}
-    return {"fused": True}
+    little = plain and all(p.device.type == "cpu" for p in parameters)
+    return {"fused": True} if fits and parameters and not little else {}
 
 
 def _range(setting: str, value: float, low: float, high: float, allowed: str) -> None:
