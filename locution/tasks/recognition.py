@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class Recognition:
         """Make the speech, hear it once, build the projector."""
         data: SpeechData = recipe.part("data")
         with telling("synthesising speech", quiet) as told:
-            clips = data.clips(told=told, workers=recipe.threads or 2)
+            clips = data.clips(told=told, workers=min(4, os.cpu_count() or 2))
         part: RecogniserModel = recipe.part("model")
         recogniser = part.build()
         train = self.utterances(recipe, recogniser, clips["train"], data.batch_size, quiet, "training speech")
