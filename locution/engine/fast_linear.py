@@ -22,8 +22,9 @@ ROWS = 16
 def applies() -> bool:
     """Say whether oneDNN multiplies faster here: AVX-512 on a processor of AMD, where MKL stops at AVX2."""
     info = Path("/proc/cpuinfo")
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     amd = info.is_file() and "AuthenticAMD" in info.read_text(encoding="utf-8", errors="replace")[:4096]
-    return amd and torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return amd and onednn and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -42,7 +43,7 @@ class Product(torch.autograd.Function):
         return multiply(rows, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         again = torch.is_grad_enabled()  # a gradient of this gradient is wanted: torch's own products have one
         to_rows = to_weight = None
@@ -62,7 +63,7 @@ class FastLinear(nn.Linear):
         if not plain or special or input.numel() < ROWS * self.in_features:
             return super().forward(input)
         rows = input.reshape(-1, self.in_features)
-        product: Tensor = Product.apply(rows, self.weight, self.bias)
+        product: Tensor = Product.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return product.view(*input.shape[:-1], self.out_features)
 
 
