@@ -133,7 +133,8 @@ def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str])
 
 
 def test_overfitting_is_said_in_the_results() -> None:
-    run = locution.train("digits", "data.limit=200", "model.widths=[512,512]", "model.dropout=0", "epochs=60", "optimizer.lr=0.01", quiet=True)
+    words = ("data.limit=200", "model.widths=[512,512]", "model.dropout=0", "epochs=60", "optimizer.lr=0.01")
+    run = locution.train("digits", *words, quiet=True)
     assert any("overfitting" in line for line in run.results["warnings"])
 
 
