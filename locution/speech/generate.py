@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from locution.speech.frozen import SMALL
 from locution.speech.recogniser import Recogniser
 from locution.speech.utterances import pad_frames
 
@@ -126,6 +128,21 @@ def _written(recogniser: Recogniser, tokens: list[int]) -> Written:
     return Written(" ".join(text.split()), stopped, len(tokens))
 
 
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """Compute on one processor thread for a while, if that is wanted: a small model's single tokens are too little
+    work to share, and where the other core is busy, waiting for it takes five times as long.
+    """
+    threads = torch.get_num_threads()
+    if wanted and threads > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
 def write_all(
     recogniser: Recogniser,
     frames: Sequence[Tensor],
@@ -140,12 +157,14 @@ def write_all(
     precision "bf16" computes under autocast: about twice as fast, and now and then another letter.
     """
     order = sorted(range(len(frames)), key=lambda i: len(frames[i]))
+    small = sum(weight.numel() for weight in recogniser.language_model.parameters()) < SMALL
     found: dict[int, Written] = {}
     device = next(recogniser.projector.parameters()).device
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         padded, lengths = pad_frames([frames[i] for i in rows])
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+        with bf16, one_thread(small and device.type == "cpu"):
             texts = generate(recogniser, padded.to(device), lengths.to(device), change=change)
         found.update(zip(rows, texts, strict=True))
     return [found[i] for i in range(len(frames))]
