@@ -70,6 +70,7 @@ class SpeechData:
 def divided(clips: list[Clip]) -> list[Clip]:
     """Split clips that say nothing of a split: by their speaker, or by their path where they name none.
 
+    >>> from pathlib import Path
     >>> clips = [Clip(Path(f"{n}.flac"), "a", speaker=f"s{n % 40}") for n in range(400)]
     >>> parts = {split: {c.speaker for c in divided(clips) if c.split == split} for split in SPLITS}
     >>> len(parts["train"] & parts["test"]), len(parts["train"]) > 25

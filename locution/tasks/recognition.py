@@ -117,7 +117,8 @@ class Recognition:
         counts = found.wer.counts
         results.notes.append(
             f"{counts.substitutions} words taken for others, {counts.deletions} lost, {counts.insertions} made up; "
-            f"{found.homophone_share():.0%} of the errors are homophones; {found.stopped} transcripts were cut off."
+            f"{found.homophone_share():.0%} of the errors are homophones; "
+            f"{found.stopped} of {len(found.said)} transcripts were cut off."
         )
         if "embedded" in self.names(recipe):
             results.limits = list(EMBEDDED_LIMITS)
