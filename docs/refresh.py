@@ -1,5 +1,7 @@
 """Fill in what the documents say that commands print: each block behind `<!-- prints: COMMAND -->` is run again.
 
+Between `<!-- table: COMMAND -->` and `<!-- end -->` what is printed stands as Markdown.
+
 Run from the root of the repository: `python docs/refresh.py README.md [word of the commands to run]`.
 """
 
@@ -11,6 +13,8 @@ import sys
 from pathlib import Path
 
 BLOCK = re.compile(r"(<!-- prints: (?P<command>.+?) -->\n```text\n)(?P<old>.*?)(```)", re.DOTALL)
+
+TABLE = re.compile(r"(<!-- table: (?P<command>.+?) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 
 
 def printed(command: str) -> str:
@@ -30,7 +34,7 @@ def refresh(path: Path, only: str = "") -> None:
         body = printed(command) if only in command else match["old"]
         return f"{match[1]}{body}{match[4]}"
 
-    path.write_text(BLOCK.sub(fill, text), encoding="utf-8")
+    path.write_text(TABLE.sub(fill, BLOCK.sub(fill, text)), encoding="utf-8")
 
 
 if __name__ == "__main__":
