@@ -80,7 +80,7 @@ class Batch:
         """Move every tensor of the batch to a device."""
 
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+            return tensor.to(device, non_blocking=device.type == "cuda")  # elsewhere a copy may come too late
 
         return Batch(map_tensors(move, self.inputs), map_tensors(move, self.targets), map_tensors(move, self.weights))
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+
+
+def leave() -> None:
+    """Leave the group in order: a process whose peers are gone may die of it otherwise."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Group:
             if cuda:
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             distributed.init_process_group("nccl" if cuda else "gloo")
+            atexit.register(leave)
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property

@@ -60,8 +60,9 @@ class Watch:
         """Take note of a finished epoch."""
         if self.measure_every is None:
             self.measure()
-        if self.engine.last_epoch is not None and self.engine.epoch >= self.engine.last_epoch:
-            self.engine.stop("finished")
+        engine = self.engine
+        if engine.number == engine.limit or (engine.last_epoch is not None and engine.epoch >= engine.last_epoch):
+            engine.stop("finished")
 
     def measure(self) -> None:
         """Let observers measure the model, asleep, and tell everyone."""
