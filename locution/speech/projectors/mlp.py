@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from locution.errors import require
-from locution.speech.projectors.norm import output_norm, stack_frames
+from locution.speech.projectors.norm import RMSNorm, output_norm, stack_frames
 
 
 class MLPProjector(nn.Module):
@@ -44,7 +44,7 @@ class MLPProjector(nn.Module):
         self.settings = {"stack": stack, "hidden": hidden}
         self.stack = stack
         self.enter = nn.Linear(stack * inputs, hidden, bias=False)
-        self.middle = nn.RMSNorm(hidden, eps=1e-6)
+        self.middle = RMSNorm(hidden, eps=1e-6)
         self.leave = nn.Linear(hidden, outputs, bias=False)
         self.norm = output_norm(outputs, gain)
 

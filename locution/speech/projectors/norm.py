@@ -15,7 +15,7 @@ def rms(x: Tensor) -> float:
     return float(x.detach().float().square().mean().sqrt())
 
 
-def output_norm(width: int, gain: float) -> nn.RMSNorm:
+def output_norm(width: int, gain: float) -> RMSNorm:
     """Build the norm a projector ends in: a frame leaves with root mean square `gain`, which then trains.
 
     Projectors of different kinds differ a hundredfold in scale when they start, and a language model hears
@@ -28,9 +28,21 @@ def output_norm(width: int, gain: float) -> nn.RMSNorm:
 
     Reference: B. Zhang and R. Sennrich, 2019, "Root Mean Square Layer Normalization", eq. (4).
     """
-    norm = nn.RMSNorm(width, eps=1e-6)
+    norm = RMSNorm(width, eps=1e-6)
     nn.init.constant_(norm.weight, gain)
     return norm
+
+
+class RMSNorm(nn.RMSNorm):
+    """An RMS norm that measures in fp32 whatever comes in: in bf16 a mean of squares keeps only three digits.
+
+    >>> RMSNorm(2)(torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide (..., width) by its root mean square and multiply by the gain."""
+        return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
 
 
 def stack_frames(frames: Tensor, lengths: Tensor, stack: int) -> tuple[Tensor, Tensor]:
