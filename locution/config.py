@@ -69,13 +69,15 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def compose(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Compose a recipe and its overrides into plain settings, with Hydra's compose API.
+    """Hydra composes a recipe from files and from what was typed behind its name, into one set of plain settings.
 
     Errors: UserError for an unknown recipe, for YAML that is none, for an override that Hydra cannot read, and for
     any `_target_`.
 
     >>> compose("line", ["steps=3"])["steps"]
     3
+
+    Reference: O. Yadan, 2019, "Hydra - a framework for elegantly configuring complex applications".
     """
     path = locate(recipe)
     words, off = translate(overrides)

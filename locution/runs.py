@@ -31,7 +31,9 @@ def resume_takes_no_words(words: Sequence[str]) -> UserError:
 
 
 class Run:
-    """A run is one training from start to finish, kept in one folder: recipe, metrics, checkpoints, report.
+    """A run goes from raw data to a trained model that answers, and keeps each step of the way in one folder.
+
+    The folder holds the resolved recipe, the metrics, the checkpoints, the weights, the results and the report.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -39,6 +41,8 @@ class Run:
     ...     run.predict(["10"])
     run: ...
     ['21.0']
+
+    Reference: D. Sculley et al., 2015, "Hidden technical debt in machine learning systems", section 4.
     """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
