@@ -160,3 +160,25 @@ def test_the_library_says_what_it_has() -> None:
         assert getattr(locution, name) is not None
     with pytest.raises(AttributeError, match="it has"):
         _ = locution.tarin
+
+
+def test_a_shape_that_does_not_fit_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    from locution.models.mlp import MLP, MLPModel
+
+    monkeypatch.setattr(MLPModel, "build", lambda self, inputs, outputs: MLP([63, outputs]))
+    with pytest.raises(UserError, match="63"):
+        locution.train("digits", "steps=1", quiet=True)
+
+
+def test_what_was_heard_is_shown_with_its_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    from locution.reporting.results import Metric, RunResults, Utterance
+    from locution.reporting.tables import print_heard
+
+    heard = [Utterance(str(row), f"word{row}", f"word{row}") for row in range(30)]
+    metrics = [Metric("wer", 0.5)]
+    print_heard(RunResults("speech", metrics=metrics, utterances=heard, notes=["a note"], limits=["a limit"]))
+    shown = capsys.readouterr().out
+    words = set(shown.split())
+    assert {"word0", "word3", "word27"} <= words
+    assert "word1" not in words
+    assert shown.index("a note") < shown.index("a limit")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,12 +112,3 @@ def _levels(
         return normal.cdf(bias + z / (1 - acceleration * z))
 
     return shifted(tail), shifted(1 - tail)
-
-
-def interval_text(interval: dict[str, Any]) -> str:
-    """Write a figure with its interval.
-
-    >>> interval_text({"value": 0.9, "low": 0.83, "high": 0.95})
-    '0.900 [0.830, 0.950]'
-    """
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"

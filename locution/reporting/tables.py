@@ -70,3 +70,12 @@ def print_transcriptions(utterances: Sequence[Utterance], count: int = 10, conso
     """
     console = console or Console()
     console.print(transcription_table(utterances[:count], signs=not console.is_terminal or console.no_color))
+
+
+def print_heard(results: RunResults, count: int = 10) -> None:
+    """Print the figures of a run that writes text, transcriptions from all over its test set, and what it cannot do."""
+    print_metrics(results)
+    print()
+    print_transcriptions(results.utterances[:: max(1, len(results.utterances) // count)], count)
+    for line in (*results.notes, *results.limits[:1]):
+        print(line)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from locution.errors import LocutionError, UserError
 from locution.speech.audio import SAMPLE_RATE, Audio, Samples, read_audio
@@ -163,9 +162,3 @@ def write_audio(recogniser: Recogniser, audios: Sequence[Audio], *, batch_size: 
         (" ".join(filter(None, text)), "; ".join(notes[why] for why in sorted(whys - {"end"})))
         for text, whys in zip(texts, stopped, strict=True)
     ]
-
-
-def transcribe_samples(recogniser: Recogniser, samples: torch.Tensor | Samples) -> str:
-    """Write down one waveform (N,) at 16 kHz that is already in memory."""
-    array = np.asarray(samples, dtype=np.float32)
-    return write_audio(recogniser, [Audio(array)])[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Hearing:
         data: SpokenData = recipe.part("data")
         part: EncoderModel = recipe.part("model")
         with telling("synthesising speech", quiet) as told:
-            stores = data.stores(told, workers=recipe.threads or 2)
+            stores = data.stores(told, workers=min(4, os.cpu_count() or 2))
         train = SpokenBatches(stores["train"], data.seconds, data.augment)
         dev = SpokenBatches(stores["dev_commands"], data.seconds, augment=False)
         watchers: list[Observer] = [
@@ -96,12 +97,9 @@ class Hearing:
 
     def show(self, results: RunResults) -> None:
         """Print the figures and ten clips as they were spelt."""
-        from locution.reporting.tables import print_metrics, print_transcriptions
+        from locution.reporting.tables import print_heard
 
-        print_metrics(results)
-        print()
-        print_transcriptions(results.utterances[:: max(1, len(results.utterances) // 10)], 10)
-        print(results.limits[0])
+        print_heard(results)
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the encoder, in bf16, as a folder that `model.encoder` takes."""

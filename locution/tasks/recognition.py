@@ -126,14 +126,9 @@ class Recognition:
 
     def show(self, results: RunResults) -> None:
         """Print the figures and ten transcriptions under their references."""
-        from locution.reporting.tables import print_metrics, print_transcriptions
+        from locution.reporting.tables import print_heard
 
-        print_metrics(results)
-        print()
-        every = max(1, len(results.utterances) // 10)
-        print_transcriptions(results.utterances[::every], 10)
-        for line in (*results.notes, *results.limits[:1]):
-            print(line)
+        print_heard(results)
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the projector, with the hashes of all that it belongs to."""

@@ -81,12 +81,9 @@ class Repeating:
 
     def show(self, results: RunResults) -> None:
         """Print the figures and ten texts as they were repeated."""
-        from locution.reporting.tables import print_metrics, print_transcriptions
+        from locution.reporting.tables import print_heard
 
-        print_metrics(results)
-        print()
-        print_transcriptions(results.utterances[:: max(1, len(results.utterances) // 10)], 10)
-        print(results.limits[0])
+        print_heard(results)
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the model, in bf16, with its tokenizer, as a folder that `model.language_model` takes."""

@@ -45,7 +45,7 @@ def train(folder: Path, *words: str) -> runs.Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
-    return train(tmp_path_factory.mktemp("runs") / "run", "precision=fp32", "steps=60")
+    return train(tmp_path_factory.mktemp("runs") / "run", "precision=fp32", "steps=150")
 
 
 def test_it_learns_to_repeat(run: runs.Run) -> None:
@@ -53,7 +53,7 @@ def test_it_learns_to_repeat(run: runs.Run) -> None:
     seen = [repetition(job.data.sentences, generator(0, "seen"), run.recipe.part("data").noise, 0.0)]
     before, after = (mean_loss(model, repeating.repeat_objective, seen) for model in (job.model, run.load(job)))
     assert before > 3.5, "untrained, it guesses: ln 61 = 4.11"
-    assert after < 0.9 * before
+    assert after < 0.75 * before
 
 
 def test_what_is_judged_is_what_is_kept(run: runs.Run) -> None:
