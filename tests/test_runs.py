@@ -182,3 +182,31 @@ def test_what_was_heard_is_shown_with_its_limits(capsys: pytest.CaptureFixture[s
     assert {"word0", "word3", "word27"} <= words
     assert "word1" not in words
     assert shown.index("a note") < shown.index("a limit")
+
+
+def test_a_picture_is_read_ink_dark_on_white(tmp_path: Path) -> None:
+    from matplotlib.image import imsave
+
+    run = locution.train("digits", "epochs=4", quiet=True)
+    pixels = run.job().data.test.inputs[0, 0]
+    imsave(tmp_path / "digit.png", 1 - pixels.numpy(), cmap="gray", vmin=0, vmax=1)
+    assert run.predict([str(tmp_path / "digit.png")])[0].split()[0] == run.predict(["test:0"])[0].split()[0]
+
+
+def test_the_surest_mistakes_are_shown_first() -> None:
+    from locution.tasks.judge import judge_classes
+
+    outputs = torch.tensor([[2.0, 0.0], [5.0, 0.0], [0.0, 3.0]])
+    found = judge_classes("two", outputs, torch.zeros(3, 1, 2, 2), torch.tensor([1, 1, 1]), ("no", "yes"), "three")
+    assert [wrong.name for wrong in found.wrong] == ["test:1", "test:0"]
+    assert (found.wrong[0].truth, found.wrong[0].answer) == ("yes", "no")
+
+
+def test_a_run_that_stopped_early_says_so() -> None:
+    from locution.conclusion import conclude
+    from locution.reporting.results import Cost, RunResults
+
+    run = locution.train("line", "steps=1", quiet=True)
+    results = conclude(run, RunResults("line"), Cost(), "early stopping: enough", ["a warning"])
+    assert results.notes == ["Training stopped early: early stopping: enough."]
+    assert results.warnings == ["a warning"]

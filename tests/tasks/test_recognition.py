@@ -1,0 +1,61 @@
+"""The main job in small: speech is made, a projector trained and judged between its halves, and files written down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import locution
+from locution.errors import UserError
+from locution.runs import Run
+from locution.speech.frozen import EMBEDDED
+
+SMALL = ("data.train=40", "data.dev=10", "data.test=10", "steps=2", "log_every=1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("speech")
+    shutil.copytree(EMBEDDED / "encoder", folder / "encoder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCUTION_CACHE", str(folder / "cache"))
+        words = (f"model.encoder={folder / 'encoder'}", f"run_dir={folder}/run")
+        return locution.train("speech", *SMALL, *words, quiet=True)
+
+
+def test_it_is_judged_beside_its_halves(run: Run) -> None:
+    metrics = run.results["metrics"]
+    assert set(metrics) == {"wer", "encoder_wer", "text_only_wer"}
+    assert metrics["encoder_wer"]["value"] < 0.5 < metrics["wer"]["value"], "two steps teach nothing"
+    assert (run.folder / "report.html").read_text(encoding="utf-8").count("<image") >= 1, "a spectrogram"
+
+
+def test_the_projector_knows_its_halves(run: Run) -> None:
+    card = json.loads((run.folder / "model" / "projector.json").read_text())
+    assert card["encoder"].endswith("/encoder")
+    assert card["encoder"] != "embedded"
+    assert card["language_model"] == "embedded"
+
+
+def test_files_are_written_down_and_bad_ones_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = sorted((run.folder.parent / "cache" / "corpus").rglob("test/*.flac"))
+    (run.folder / "junk.flac").write_bytes(b"junk")
+    assert run.transcribe([str(clips[0])]) == 0
+    assert run.transcribe([str(clips[0]), str(run.folder / "junk.flac")], as_json=True) == 1
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [bool(answer["error"]) for answer in answers] == [False, True]
+
+
+def test_a_manifest_of_ones_own_with_missing_files(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCUTION_CACHE", str(tmp_path / "cache"))
+    corpus = next((run.folder.parent / "cache" / "corpus").iterdir())
+    shutil.copytree(corpus, tmp_path / "mine")
+    (tmp_path / "mine" / "train" / "00000.flac").unlink()
+    words = (*SMALL, f"data.manifest={tmp_path / 'mine'}", f"run_dir={tmp_path}/run")
+    with pytest.raises(UserError, match=r"1 of 60 files are missing: .*00000\.flac"):
+        locution.train("speech", *words, quiet=True)
+    again = locution.train("speech", *words[:-1], f"run_dir={tmp_path}/rest", "data.allow_missing=true", quiet=True)
+    assert again.results["metrics"]["wer"]["value"] > 0
