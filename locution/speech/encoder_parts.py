@@ -15,7 +15,9 @@ from locution.engine.durable import disk_errors
 from locution.errors import require
 from locution.speech.cache import cache_folder
 from locution.speech.encoder import EncoderConfig, SpeechEncoder
+from locution.speech.frozen import place
 from locution.speech.kinds import check_kinds
+from locution.speech.spoken import NOISY
 from locution.speech.store import KIND_SHARES, SHARD, Store, StoreSettings, build_store
 
 Told = Callable[[int, int], None]
@@ -32,7 +34,7 @@ class SpokenData:
     seconds: sound in a batch. train: utterances to learn from; kinds, joined: which sentences, in which
     shares, and the share of clips that hold two to four of them. dev, test: held-out utterances of commands,
     and as many of everyday sentences, spoken by voices that training never hears. seed: of all of them.
-    augment: change loudness, add noise, mask, anew in each epoch.
+    augment: change loudness, add noise, mask, anew in each epoch. noisy: the share of clips that get noise.
 
     The sound is made once, kept in the user's cache as log-mel frames (about 43 MB for 1,000 utterances),
     and read from there.
@@ -55,12 +57,14 @@ class SpokenData:
     joined: float = 0.1
     seed: int = 0
     augment: bool = True
+    noisy: float = NOISY
 
     def __post_init__(self) -> None:
         require(self.seconds > 0, "data.seconds", self.seconds, "a number above 0, usually 80")
         for split in ("train", "dev", "test"):
             require(getattr(self, split) >= 1, f"data.{split}", getattr(self, split), "a whole number from 1")
-        require(0 <= self.joined <= 1, "data.joined", self.joined, "a share from 0 to 1")
+        for share in ("joined", "noisy"):
+            require(0 <= getattr(self, share) <= 1, f"data.{share}", getattr(self, share), "a share from 0 to 1")
         check_kinds(self.kinds, "data.kinds")
 
     def settings(self) -> dict[str, StoreSettings]:
@@ -100,13 +104,14 @@ def kept(settings: StoreSettings, workers: int = 2, told: Told | None = None) ->
 
 @dataclass(frozen=True)
 class EncoderModel:
-    """An encoder turns sound into vectors that say what is heard; this is its shape, and it starts untrained.
+    """An encoder turns sound into vectors that say what is heard; this is its shape, and what it starts from.
 
     Parameters
     ----------
     width: of each vector, 25 a second. blocks, heads, feed_forward, kernel: layers, and what each is made of.
     window: frames of 40 ms that each frame attends to on either side. stem: channels of the first
-    convolution. n_mels: bands of the spectrogram.
+    convolution. n_mels: bands of the spectrogram. start: a folder of weights of this shape to go on from, or
+    "embedded"; else it starts untrained.
 
     >>> model = EncoderModel(width=16, heads=2, blocks=1, stem=8, feed_forward=16).build(seed=0)
     >>> sum(p.numel() for p in model.parameters())
@@ -125,6 +130,7 @@ class EncoderModel:
     stem: int = 160
     n_mels: int = 80
     dropout: float = 0.0
+    start: str = ""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "feed_forward", "stem", "n_mels"):
@@ -133,10 +139,14 @@ class EncoderModel:
 
     def config(self) -> EncoderConfig:
         """Say the shape as the encoder takes it."""
-        return EncoderConfig(**asdict(self))
+        return EncoderConfig(**{name: value for name, value in asdict(self).items() if name != "start"})
 
     def build(self, seed: int) -> SpeechEncoder:
-        """Make the encoder, its first weights drawn by the seed."""
+        """Make the encoder, its first weights drawn by the seed or taken from `start`."""
+        if self.start:
+            encoder = SpeechEncoder.load(Path(place(self.start, "encoder")))
+            require(encoder.config == self.config(), "model.start", self.start, f"weights of the shape {self.config()}")
+            return encoder.float().train().requires_grad_(True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return SpeechEncoder(self.config())

@@ -16,7 +16,7 @@ from locution.speech.ctc import spell
 from locution.speech.logmel import scale
 from locution.speech.store import Store
 
-NOISY, MASKED = 0.3, 0.3  # shares of the clips that get noise, that get masks
+NOISY, MASKED = 0.3, 0.3  # usual shares of the clips that get noise, that get masks
 SILENT = 0.01  # share of clips that hold noise and no speech: silence must give nothing
 
 
@@ -34,12 +34,13 @@ class SpokenBatches:
     """Spoken sentences in batches of about so many seconds of sound, clips of like lengths together.
 
     Every draw is keyed by (seed, epoch, clip): an epoch can be taken up anywhere. With `augment`, each
-    clip gets a loudness of its own, some get noise (0 to 25 dB; a quarter of it another voice), some masks.
+    clip gets a loudness of its own, a share `noisy` gets noise (0 to 25 dB; a quarter of it another voice), some
+    get masks.
     """
 
-    def __init__(self, store: Store, seconds: float = 80.0, augment: bool = True) -> None:
+    def __init__(self, store: Store, seconds: float = 80.0, augment: bool = True, noisy: float = NOISY) -> None:
         require(seconds > 0, "seconds", seconds, "a number above 0")
-        self.store, self.frames, self.augment = store, int(seconds * 100), augment
+        self.store, self.frames, self.augment, self.noisy = store, int(seconds * 100), augment, noisy
         self.groups = self.group(torch.argsort(store.frames, stable=True))
 
     def group(self, order: Tensor) -> list[list[int]]:
@@ -84,7 +85,7 @@ class SpokenBatches:
         noisy, voice, ratio, gain, silent, masked = torch.rand(6, generator=draw).tolist()
         if silent < SILENT:
             return scale(coloured_noise(len(mel), mel.shape[1], draw) + 4 * gain - 6), ""
-        if noisy < NOISY:
+        if noisy < self.noisy:
             noise = coloured_noise(len(mel), mel.shape[1], draw)
             if voice < 0.25:
                 other = self.store.mel(int(torch.randint(len(self.store), (1,), generator=draw)))

@@ -64,7 +64,7 @@ class Hearing:
         part: EncoderModel = recipe.part("model")
         with telling("synthesising speech", quiet) as told:
             stores = data.stores(told, workers=min(4, os.cpu_count() or 2))
-        train = SpokenBatches(stores["train"], data.seconds, data.augment)
+        train = SpokenBatches(stores["train"], data.seconds, data.augment, data.noisy)
         dev = SpokenBatches(stores["dev_commands"], data.seconds, augment=False)
         watchers: list[Observer] = [
             GradientNorms(),
