@@ -116,3 +116,31 @@ def log_mel_batch(waveforms: list[Tensor], n_mels: int = 80) -> tuple[Tensor, Te
     mels = [log_mel(waveform, n_mels) for waveform in waveforms]
     lengths = torch.tensor([len(mel) for mel in mels])
     return torch.nn.utils.rnn.pad_sequence(mels, batch_first=True), lengths
+
+
+def log_mel_padded(waves: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple[Tensor, Tensor]:
+    """Turn padded clips (B, N) of so many samples (B,) into log-mel (B, F, n_mels) and the frames of each (B,).
+
+    All on the waves' device and at once; each clip comes out as it would alone, whatever lies behind it, and the
+    padding of the result is zero. Raises UserError for clips of 200 samples or fewer.
+
+    >>> wave = torch.randn(1, 1600, generator=torch.Generator().manual_seed(0))
+    >>> mel, frames = log_mel_padded(torch.nn.functional.pad(wave, (0, 800)), torch.tensor([1600]))
+    >>> torch.allclose(mel[0, :10], log_mel(wave[0]), atol=1e-5), frames
+    (True, tensor([10]))
+    """
+    half = WINDOW // 2
+    if waves.ndim != 2 or int(lengths.min()) <= half:
+        raise UserError(f"clips of shape {tuple(waves.shape)}; allowed: (B, N), each of more than {half} samples.")
+    last = lengths[:, None] - 1  # (B, 1)
+    place = torch.arange(-half, int(lengths.max()) + half, device=waves.device).abs()  # reflected at the start
+    place = (last - (last - place).abs()).clamp_(min=0)  # (B, N + 400), reflected at each clip's own end
+    frames = waves.gather(1, place).unfold(1, WINDOW, HOP)  # (B, F + 1, 400)
+    counts = frame_counts(lengths)
+    frames = frames[:, : int(counts.max())]  # Whisper drops the last frame
+    window = torch.hann_window(WINDOW, periodic=True, device=waves.device)
+    energy = torch.view_as_real(torch.fft.rfft(frames * window)).square().sum(-1)  # (B, F, 201)
+    mel = (energy @ mel_filters(n_mels).to(waves.device)).clamp_(min=FLOOR).log10_()  # (B, F, n_mels)
+    there = (torch.arange(mel.shape[1], device=waves.device) < counts[:, None])[..., None]  # (B, F, 1)
+    loudest = mel.masked_fill(~there, -torch.inf).amax((1, 2), keepdim=True)
+    return torch.where(there, torch.maximum(mel, loudest - 8).add(4).div(4), 0.0), counts

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from locution.engine.batch import Batch
-from locution.errors import require
+from locution.errors import UserError, require
 from locution.speech.frozen import freeze
+from locution.speech.logmel import log_mel_padded
 from locution.speech.projectors.norm import rms
 from locution.speech.prompt import Prompt, encode, prompt_for
 
@@ -84,6 +85,24 @@ class Recogniser(nn.Module):
         embeddings: Tensor = self.language_model.get_input_embeddings()(tokens)  # type: ignore[operator]
         return embeddings
 
+    @torch.no_grad()
+    def hear(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Give the encoder's frames (B, T, D) and their number (B,), without a gradient.
+
+        inputs: "lengths" (B,) of what comes with it: "frames" (B, T, D), already heard; "mel" (B, F, n_mels), a scaled
+        log-mel spectrogram; or "waves" (B, N), samples at 16 kHz.
+        """
+        if "frames" in inputs:
+            return inputs["frames"], inputs["lengths"]
+        encoder: Any = self.encoder
+        if encoder is None:
+            raise UserError("this recogniser came without an encoder; allowed: cached frames only.")
+        mel, lengths = inputs.get("mel"), inputs["lengths"]
+        if mel is None:
+            mel, lengths = log_mel_padded(inputs["waves"], lengths, encoder.config.n_mels)
+        frames, lengths = encoder.features(mel, lengths)
+        return frames, lengths
+
     def audio(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Translate frames (B, T, D) into embeddings (B, T', H), with their lengths (B,)."""
         weight = next(self.projector.parameters())
@@ -93,10 +112,9 @@ class Recogniser(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Give the logits (B, L, V) of each transcript token from what stands before it.
 
-        inputs: "frames" (B, T, D), "lengths" (B,), "text" (B, L) tokens padded on the left, "text_lengths"
-        (B,).
+        inputs: the sound as `hear` takes it, "text" (B, L) tokens padded on the left, "text_lengths" (B,).
         """
-        audio, heard = self.audio(inputs["frames"], inputs["lengths"])
+        audio, heard = self.audio(*self.hear(inputs))
         text, written = inputs["text"], inputs["text_lengths"]
         x, mask = self.sequence(audio, heard, text, written)  # (B, S, H), (B, S)
         logits: Tensor = self.language_model(
@@ -153,9 +171,25 @@ def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
 def transcript_objective(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """The objective of a recogniser is the transcript's cross-entropy, a mean over its tokens
     (`batch.weights`).
+
+    A projector with an auxiliary loss of its own (`auxiliary`: one number an utterance) adds it weighted by the
+    utterance's tokens, so that the sum over micro-batches is that of the whole batch.
     """
     logits = model(batch.inputs)
-    return logits, token_loss(logits, batch.targets)
+    return logits, token_loss(logits, batch.targets) + auxiliary_loss(model, batch)
+
+
+def auxiliary_loss(model: nn.Module, batch: Batch) -> Tensor | float:
+    """What a projector asks for beside the right words, such as an even load on its experts: a mean over tokens."""
+    projector = getattr(model, "projector", None)
+    if not callable(getattr(projector, "auxiliary", None)):
+        return 0.0
+    recogniser: Any = model
+    frames, lengths = recogniser.hear(batch.inputs)
+    each = recogniser.projector.auxiliary(frames.to(next(recogniser.projector.parameters()).dtype), lengths)  # (B,)
+    tokens = (batch.targets != IGNORED).sum(1).to(each)  # (B,)
+    weighed: Tensor = (each * tokens).sum() / tokens.sum()
+    return weighed
 
 
 def embedding_scale(language_model: Any) -> float:

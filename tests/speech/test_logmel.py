@@ -12,6 +12,7 @@ from locution.speech.logmel import (
     hertz_to_mel,
     log_mel,
     log_mel_batch,
+    log_mel_padded,
     mel_filters,
     mel_to_hertz,
 )
@@ -56,6 +57,20 @@ def test_a_batch_gives_each_clip_what_it_gets_alone(sounds: list[torch.Tensor]) 
     for row, length, sound in zip(mel, lengths.tolist(), sounds, strict=True):
         assert torch.equal(row[:length], log_mel(sound))
         assert not row[length:].any()
+
+
+def test_padded_waves_give_each_clip_what_it_gets_alone_whatever_lies_behind_it() -> None:
+    draw = torch.Generator().manual_seed(3)
+    lengths = torch.tensor([4000, 201, 3999, 1600])
+    waves = torch.randn(4, 4100, generator=draw)  # noise behind every clip
+    mel, frames = log_mel_padded(waves, lengths)
+    assert frames.tolist() == [25, 1, 24, 10]
+    for row, count in enumerate(frames.tolist()):
+        alone = log_mel(waves[row, : lengths[row]])
+        torch.testing.assert_close(mel[row, :count], alone, rtol=0, atol=1e-5)
+        assert not mel[row, count:].any()
+    with pytest.raises(UserError, match="more than 200 samples"):
+        log_mel_padded(waves, torch.tensor([4000, 200, 3999, 1600]))
 
 
 def test_a_tone_lies_in_its_band() -> None:
