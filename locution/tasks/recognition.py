@@ -19,12 +19,13 @@ from locution.reporting.results import Hearing, Metric, RunResults, Utterance
 from locution.speech.audio import read_audio
 from locution.speech.cache import CachedFrames
 from locution.speech.checkpoint import load_recogniser, save_projector
+from locution.speech.data_parts import SpeechData
 from locution.speech.encode import frames_of_files
 from locution.speech.judge import Judgement, encoder_alone, judge
 from locution.speech.logmel import log_mel
 from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
-from locution.speech.parts import RecogniserModel, SpeechData
+from locution.speech.parts import RecogniserModel
 from locution.speech.recogniser import Recogniser, transcript_objective
 from locution.speech.transcribe import show, transcribe
 from locution.speech.utterances import Utterances
