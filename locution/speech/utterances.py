@@ -88,9 +88,9 @@ class Utterances:
 
     Parameters
     ----------
-    frames: frames[i] is (T_i, D). texts: transcripts, already normalised. tokenizer, end: how they become
-    tokens and the tokens that end them. batch_size: utterances a batch. masking: hide stretches of frames, or
-    None.
+    frames: frames[i] is (T_i, D), or what `sound` names: "waves" of (N_i,) samples. texts: transcripts, already
+    normalised. tokenizer, end: how they become tokens and the tokens that end them. batch_size: utterances a batch.
+    masking: hide stretches of frames, or None. counts: about how long each clip is, where asking would read it.
     """
 
     def __init__(
@@ -103,13 +103,17 @@ class Utterances:
         batch_size: int = 32,
         shuffle: bool = True,
         masking: Masking | None = None,
+        sound: str = "frames",
+        counts: Sequence[int] | None = None,
     ) -> None:
         require(batch_size >= 1, "data.batch_size", batch_size, "a whole number from 1")
         if len(frames) != len(texts):
             raise UserError(f"{len(frames)} clips came with {len(texts)} transcripts; allowed: one each.")
         self.frames, self.texts = frames, list(texts)
         self.tokens = [encode(tokenizer, text) + list(end) for text in texts]
-        self.frame_counts = torch.tensor([len(frames[i]) for i in range(len(frames))], dtype=torch.long)
+        lengths = [len(frames[i]) for i in range(len(frames))] if counts is None else list(counts)
+        self.frame_counts = torch.tensor(lengths, dtype=torch.long)
+        self.sound = sound
         self.batch_size, self.shuffle, self.masking = batch_size, shuffle, masking
 
     @classmethod
@@ -150,5 +154,5 @@ class Utterances:
         if self.masking is not None and draw is not None:
             frames = mask_frames(frames, lengths, self.masking.masks, self.masking.longest, draw)
         text, targets, written = pad_tokens([self.tokens[i] for i in rows])
-        inputs = {"frames": frames, "lengths": lengths, "text": text, "text_lengths": written}
+        inputs = {self.sound: frames, "lengths": lengths, "text": text, "text_lengths": written}
         return Batch(inputs, targets, weights=written.float())
