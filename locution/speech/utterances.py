@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,45 +40,6 @@ def pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
     return inputs, targets, torch.tensor([len(text) for text in texts])
 
 
-def mask_frames(
-    frames: Tensor,
-    lengths: Tensor,
-    masks: int,
-    longest: int,
-    draw: torch.Generator,
-    fill: Tensor | None = None,
-) -> Tensor:
-    """Frame masking hides short stretches of what was heard, so that the rest must suffice.
-
-    Of each clip of frames (B, T, D), `masks` stretches of up to `longest` frames are set to zero, or to
-    `fill` (D,).
-
-    >>> hidden = mask_frames(torch.ones(1, 20, 1), torch.tensor([20]), 2, 4, torch.Generator().manual_seed(0))
-    >>> hidden.flatten().int().tolist()
-    [1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
-
-    Reference: D. S. Park et al., 2019, "SpecAugment", section 2 (time masking), here on the encoder's frames.
-    """
-    batch, room, _ = frames.shape
-    widths = (torch.rand(batch, masks, generator=draw) * (longest + 1)).long()  # (B, masks)
-    starts = (torch.rand(batch, masks, generator=draw) * lengths[:, None]).long()
-    place = torch.arange(room)[None, None, :]  # (1, 1, T)
-    hidden = ((place >= starts[..., None]) & (place < (starts + widths)[..., None])).any(1)  # (B, T)
-    return torch.where(hidden[..., None], torch.zeros(()) if fill is None else fill, frames)
-
-
-@dataclass(frozen=True)
-class Masking:
-    """How cached frames are hidden in training: so many stretches a clip, of up to so many frames each."""
-
-    masks: int = 2
-    longest: int = 5
-
-    def __post_init__(self) -> None:
-        require(self.masks >= 0, "masking.masks", self.masks, "a whole number from 0")
-        require(self.longest >= 0, "masking.longest", self.longest, "a whole number from 0")
-
-
 class Utterances:
     """An utterance is a stretch of speech with its transcript; here its cached frames and its tokens.
 
@@ -90,7 +50,7 @@ class Utterances:
     ----------
     frames: frames[i] is (T_i, D), or what `sound` names: "waves" of (N_i,) samples. texts: transcripts, already
     normalised. tokenizer, end: how they become tokens and the tokens that end them. batch_size: utterances a batch.
-    masking: hide stretches of frames, or None. counts: about how long each clip is, where asking would read it.
+    counts: about how long each clip is, where asking would read it.
     """
 
     def __init__(
@@ -102,7 +62,6 @@ class Utterances:
         *,
         batch_size: int = 32,
         shuffle: bool = True,
-        masking: Masking | None = None,
         sound: str = "frames",
         counts: Sequence[int] | None = None,
     ) -> None:
@@ -114,7 +73,7 @@ class Utterances:
         lengths = [len(frames[i]) for i in range(len(frames))] if counts is None else list(counts)
         self.frame_counts = torch.tensor(lengths, dtype=torch.long)
         self.sound = sound
-        self.batch_size, self.shuffle, self.masking = batch_size, shuffle, masking
+        self.batch_size, self.shuffle = batch_size, shuffle
 
     @classmethod
     def of(cls, recogniser: Recogniser, frames: Any, texts: Sequence[str], **settings: Any) -> Utterances:
@@ -132,7 +91,7 @@ class Utterances:
         """Go through every utterance once, in an order that depends on the seed and the epoch alone."""
         for index, rows in enumerate(self.order(number, seed)):
             if index >= skip:
-                yield self.batch(rows, generator(seed, "masking", number, index))
+                yield self.batch(rows)
 
     def order(self, number: int, seed: int) -> list[list[int]]:
         """Decide which utterances share a batch: shuffle, sort pools by length, cut, shuffle the batches."""
@@ -148,11 +107,9 @@ class Utterances:
             batches += [ranked[i : i + self.batch_size] for i in range(0, len(ranked), self.batch_size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
-    def batch(self, rows: Sequence[int], draw: torch.Generator | None = None) -> Batch:
-        """Put some utterances into one batch; with a generator, hide stretches of their frames."""
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """Put some utterances into one batch."""
         frames, lengths = pad_frames([self.frames[i] for i in rows])
-        if self.masking is not None and draw is not None:
-            frames = mask_frames(frames, lengths, self.masking.masks, self.masking.longest, draw)
         text, targets, written = pad_tokens([self.tokens[i] for i in rows])
         inputs = {self.sound: frames, "lengths": lengths, "text": text, "text_lengths": written}
         return Batch(inputs, targets, weights=written.float())

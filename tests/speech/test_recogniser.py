@@ -16,7 +16,7 @@ from locution.speech.projectors.linear import LinearProjector
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.prompt import CHAT, Prompt, prompt_for
 from locution.speech.recogniser import Recogniser, attention, embedding_scale, transcript_objective
-from locution.speech.utterances import Masking, Utterances
+from locution.speech.utterances import Utterances
 
 TEXTS = [
     "one two three",
@@ -136,7 +136,7 @@ def test_only_the_projector_trains_and_nothing_frozen_wakes(language_model: Any,
     recogniser = make(language_model, tokenizer)
     recogniser.encoder = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).requires_grad_(False)
     before = {name: value.clone() for name, value in recogniser.state_dict().items()}
-    data = Utterances.of(recogniser, clips(), TEXTS, batch_size=4, masking=Masking())
+    data = Utterances.of(recogniser, clips(), TEXTS, batch_size=4)
     turn = Turn(transcript_objective, partial(torch.optim.AdamW, lr=1e-2))
     engine = Engine(recogniser, turn, device="cpu").fit(data, epochs=3)
     assert engine.number == 6
@@ -169,14 +169,14 @@ def test_accumulation_over_ragged_micro_batches_equals_the_whole_batch(language_
 
 def test_epochs_repeat_by_seed_and_number_and_visit_everything(language_model: Any, tokenizer: Any) -> None:
     frames = [torch.randn(5 + i % 7, 4) for i in range(50)]
-    data = Utterances(frames, ["one"] * 50, tokenizer, [2], batch_size=8, masking=Masking())
+    data = Utterances(frames, ["one"] * 50, tokenizer, [2], batch_size=8)
     first, again, other = data.order(0, 1), data.order(0, 1), data.order(1, 1)
     assert first == again != other
     assert sorted(i for rows in first for i in rows) == list(range(50))
     assert len(first) == data.steps() == 7
     whole, rest = list(data.epoch(2, 5)), list(data.epoch(2, 5, skip=4))
     assert len(rest) == 3
-    assert torch.equal(whole[4].inputs["frames"], rest[0].inputs["frames"])  # skipping changes no mask
+    assert torch.equal(whole[4].inputs["frames"], rest[0].inputs["frames"])
     for batch in whole:
         assert torch.isfinite(batch.inputs["frames"]).all()
 
