@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from locution.engine import Turn
@@ -15,32 +14,24 @@ from locution.errors import UserError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.reporting.bars import telling
-from locution.reporting.results import Hearing, Metric, RunResults, Utterance
-from locution.speech.audio import read_audio
+from locution.reporting.results import RunResults
 from locution.speech.cache import CachedFrames
 from locution.speech.checkpoint import load_recogniser, save_projector
 from locution.speech.data_parts import SpeechData
 from locution.speech.encode import frames_of_files
-from locution.speech.judge import Judgement, encoder_alone, judge
-from locution.speech.logmel import log_mel
 from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
 from locution.speech.parts import RecogniserModel
 from locution.speech.recogniser import Recogniser, transcript_objective
 from locution.speech.transcribe import show, transcribe
 from locution.speech.utterances import Utterances
-from locution.speech.wer import WordErrorRate
+from locution.tasks.recognition_judged import judged
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
 MODEL = "model"
-EMBEDDED_LIMITS = (
-    "The embedded encoder and language model were raised on synthetic voices: no human speech is understood.",
-    "For human speech name a Whisper encoder and a larger language model: model.encoder=openai/whisper-large-v3-turbo "
-    "model.language_model=HuggingFaceTB/SmolLM3-3B.",
-)
 
 
 class Recognition:
@@ -103,27 +94,7 @@ class Recognition:
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
         """Write down the test clips, of sentences and voices that training never saw, and count the wrong words."""
         assert isinstance(model, Recogniser)
-        clips: list[Clip] = job.data["test"]
-        frames = self.frames(recipe, model, clips, quiet, "test speech")
-        texts = [normalise(clip.text) for clip in clips]
-        found = judge(model, frames, texts, precision=recipe.precision)
-        alone = encoder_alone(model.encoder, frames)
-        results = RunResults(recipe.name, recipe.describe, metrics=figures(found))
-        results.utterances = [
-            Utterance(clip.path.name, said, written, None if alone is None else alone[row], clip.seconds)
-            for row, (clip, said, written) in enumerate(zip(clips, found.said, found.written, strict=True))
-        ]
-        results.hearing = [hearing(clips[row], results.utterances[row]) for row in (0, found.worst(1)[0])]
-        results.data = {split: f"{len(part)} utterances, {minutes(part)}" for split, part in job.data.items()}
-        counts = found.wer.counts
-        results.notes.append(
-            f"{counts.substitutions} words taken for others, {counts.deletions} lost, {counts.insertions} made up; "
-            f"{found.homophone_share():.0%} of the errors are homophones; "
-            f"{found.stopped} of {len(found.said)} transcripts were cut off."
-        )
-        if "embedded" in self.names(recipe):
-            results.limits = list(EMBEDDED_LIMITS)
-        return results
+        return judged(recipe, job, model, self.frames(recipe, model, job.data["test"], quiet, "test speech"))
 
     def show(self, results: RunResults) -> None:
         """Print the figures and ten transcriptions under their references."""
@@ -150,33 +121,3 @@ class Recognition:
         if not files:
             raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
         return show(transcribe(load_recogniser(folder / MODEL), list(files)), as_json=as_json)
-
-
-def figures(found: Judgement) -> list[Metric]:
-    """Put the word error rate beside that of the encoder alone and of the language model alone."""
-
-    def metric(name: str, one: WordErrorRate, label: str, note: str) -> Metric:
-        return Metric(name, one.value, one.low, one.high, label, "wer", "lower", note)
-
-    many = f"{len(found.said)} held-out utterances"
-    rows = [metric("wer", found.wer, "word error rate (WER)", many)]
-    if found.encoder_alone is not None:
-        rows.append(metric("encoder_wer", found.encoder_alone, "the encoder alone, greedy", many))
-    rows.append(metric("text_only_wer", found.text_only, "the language model without audio", "the control"))
-    return rows
-
-
-def minutes(clips: Sequence[Clip]) -> str:
-    """Say how long clips are together.
-
-    >>> minutes([Clip(Path("a"), "", seconds=90.0)])
-    '1.5 minutes'
-    """
-    return f"{sum(clip.seconds for clip in clips) / 60:.1f} minutes"
-
-
-def hearing(clip: Clip, utterance: Utterance) -> Hearing:
-    """Show what the model saw of a clip."""
-    audio = read_audio(clip.path)
-    mel = log_mel(torch.as_tensor(audio.samples)).T.numpy()  # (M, T)
-    return Hearing(utterance, mel, audio.seconds)
