@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +19,29 @@ from locution.engine.durable import disk_errors
 from locution.errors import require, unknown
 from locution.speech.audio import write_flac
 from locution.speech.cache import cache_folder
+from locution.speech.extra_sets import EVERYDAY, everyday_sentences, write_everyday, write_silences
+from locution.speech.kinds import check_kinds
 from locution.speech.manifest import MANIFEST, Clip, read_manifest, write_manifest
 from locution.speech.sentences import KINDS, SPLITS, sentence
 from locution.speech.synthesis import SAMPLE_RATE, Utterance, draw_utterance, speak
 
-FORMAT = 2  # raised whenever the same settings give other files
+FORMAT = 3  # raised whenever the same settings give other files
+GROUPS = {"everyday": "everyday grammar"}  # "everyday" alone names the sentences written by hand
 SHARD = 200  # utterances a process: fixed, because it is what makes the samples repeatable
 
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """What a corpus holds: how many utterances to train, to develop and to test on; of which kind; the seed.
+    """What a corpus holds: how many utterances to train, to develop and to test on; of which kinds; the seed.
+
+    `kind` is what is said; `kinds` mixes several by their shares instead. `everyday` counts the sentences written by
+    hand for testing, each there clean and with noise; `silence` is the share of training clips of mere noise.
 
     >>> CorpusSettings(test=0)
     Traceback (most recent call last):
     locution.errors.UserError: test is 0; allowed: a whole number from 1.
+    >>> CorpusSettings(kinds={"commands": 3, "everyday": 1}).shares()
+    {'commands': 0.75, 'everyday': 0.25}
     """
 
     train: int = 3500
@@ -39,35 +49,57 @@ class CorpusSettings:
     test: int = 600
     kind: str = "commands"
     seed: int = 0
+    kinds: dict[str, float] | None = None
+    everyday: int = EVERYDAY
+    silence: float = 0.02
 
     def __post_init__(self) -> None:
         for split in SPLITS:
             require(getattr(self, split) >= 1, split, getattr(self, split), "a whole number from 1")
+        require(0 <= self.everyday <= EVERYDAY, "everyday", self.everyday, f"a whole number from 0 to {EVERYDAY}")
+        require(0 <= self.silence < 1, "silence", self.silence, "a share from 0 to below 1, usually 0.02")
         if self.kind not in KINDS:
             raise unknown("kind of sentence", self.kind, KINDS)
+        check_kinds(self.kinds or {self.kind: 1}, "kinds")
+
+    def shares(self) -> dict[str, float]:
+        """Say which share of the sentences is of which kind."""
+        kinds = self.kinds or {self.kind: 1.0}
+        return {kind: share / sum(kinds.values()) for kind, share in sorted(kinds.items()) if share}
+
+    def silences(self) -> int:
+        """Count the training clips of mere noise: `silence` of all training clips, rounded."""
+        return round(self.train * self.silence / (1 - self.silence))
 
     def key(self) -> str:
         """Name the corpus by what it holds."""
-        described = json.dumps([FORMAT, SHARD, asdict(self)], sort_keys=True)
+        held = asdict(self) | {"kind": "", "kinds": self.shares()}
+        described = json.dumps([FORMAT, SHARD, held], sort_keys=True)
         return hashlib.blake2b(described.encode(), digest_size=8).hexdigest()
 
 
-def requests(settings: CorpusSettings, split: str) -> list[Utterance]:
-    """Write the utterances of a split: no sentence twice, each with a voice of that split.
+def requests(settings: CorpusSettings, split: str) -> list[tuple[Utterance, str]]:
+    """Write the utterances of a split and say of which kind each is: no sentence twice, voices of that split.
+
+    Sentences that are written by hand for testing are left to that.
 
     >>> few = requests(CorpusSettings(test=3), "test")
-    >>> len({utterance.text for utterance in few})
-    3
+    >>> len({utterance.text for utterance, _ in few}), {kind for _, kind in few}
+    (3, {'commands'})
     """
-    wanted, index, last = getattr(settings, split), 0, 0
-    texts: dict[str, int] = {}
-    while len(texts) < wanted:
-        text = sentence(settings.seed, split, index, settings.kind)
-        if texts.setdefault(text, index) == index:
-            last = index
-        require(index < last + 500, split, wanted, f"fewer utterances of {settings.kind!r}")
+    wanted, index = getattr(settings, split), 0
+    shares, by_hand = settings.shares(), set(everyday_sentences())
+    barren = dict.fromkeys(shares, 0)  # draws of each kind since it last gave anything new
+    found: dict[str, tuple[int, str]] = {}
+    while len(found) < wanted:
+        draw = random.Random(f"kind/{settings.seed}/{split}/{index}")
+        kind = draw.choices(list(shares), list(shares.values()))[0]
+        text = sentence(settings.seed, split, index, kind)
+        new = text not in by_hand and found.setdefault(text, (index, kind)) == (index, kind)
+        barren[kind] = 0 if new else barren[kind] + 1
+        require(barren[kind] < 500, split, wanted, f"fewer utterances of {kind!r}")
         index += 1
-    return [draw_utterance(text, split, settings.seed, index) for text, index in texts.items()]
+    return [(draw_utterance(text, split, settings.seed, at), kind) for text, (at, kind) in found.items()]
 
 
 def synthesise_corpus(
@@ -79,7 +111,10 @@ def synthesise_corpus(
 ) -> Path:
     """A synthetic speech corpus is sound files spoken by a program, with a manifest of who says what in each.
 
-    16 kHz FLAC files, a folder a split, and `manifest.jsonl` with text, speaker, seconds and split.
+    16 kHz FLAC files, a folder a split, and `manifest.jsonl` with text, speaker, seconds, split and group. Of the
+    split "test" are the groups "commands" (or what `kinds` says; sentences of the everyday grammar are "everyday
+    grammar") and "everyday", "everyday 20 dB", "everyday 10 dB": sentences written by hand, clean and with noise.
+    Of the split "train", group "silence", are clips of mere noise with no text.
 
     `folder`: where to; under the user's cache, named by its settings, if it is not given. A corpus that is
     complete is used as it is; a new one is written aside and renamed, so that it is there whole or not at
@@ -90,7 +125,7 @@ def synthesise_corpus(
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
-    ...     folder = synthesise_corpus(CorpusSettings(train=1, dev=1, test=1), f"{home}/corpus")
+    ...     folder = synthesise_corpus(CorpusSettings(train=1, dev=1, test=1, everyday=0), f"{home}/corpus")
     ...     [clip.path.name for clip in read_manifest(folder)]
     ['00000.flac', '00000.flac', '00000.flac']
 
@@ -131,29 +166,35 @@ def complete(folder: Path, settings: CorpusSettings) -> bool:
 def speak_all(
     settings: CorpusSettings, folder: Path, workers: int, progress: Callable[[int, int], None] | None
 ) -> list[Clip]:
-    """Speak and write every split, shard by shard, each shard in a process of its own."""
-    wanted = [(split, requests(settings, split)) for split in SPLITS]
-    shards = [
-        (split, start, utterances[start : start + SHARD])
-        for split, utterances in wanted
-        for start in range(0, len(utterances), SHARD)
-    ]
-    total = sum(len(utterances) for _, utterances in wanted)
+    """Speak and write every split and every extra set, shard by shard, each shard in a process of its own."""
+    jobs: list[Callable[[], list[Clip]]] = []
+    for split in SPLITS:
+        wanted = requests(settings, split)
+        for start in range(0, len(wanted), SHARD):
+            jobs.append(partial(write_shard, folder, split, start, wanted[start : start + SHARD]))
+    for start in range(0, settings.everyday, SHARD):
+        rows = range(start, min(start + SHARD, settings.everyday))
+        jobs.append(partial(write_everyday, folder, rows, settings.seed))
+    if settings.silences():
+        jobs.append(partial(write_silences, folder, settings.silences(), settings.seed))
+    total = sum(getattr(settings, split) for split in SPLITS) + 3 * settings.everyday + settings.silences()
     clips: list[Clip] = []
     with ThreadPoolExecutor(workers) as pool:  # the threads wait for their processes, and write the files
-        for part in pool.map(lambda shard: write_shard(folder, *shard), shards):
+        for part in pool.map(lambda job: job(), jobs):
             clips += part
             if progress is not None:
                 progress(len(clips), total)
     return clips
 
 
-def write_shard(folder: Path, split: str, start: int, utterances: list[Utterance]) -> list[Clip]:
+def write_shard(folder: Path, split: str, start: int, wanted: list[tuple[Utterance, str]]) -> list[Clip]:
     """Speak one shard and write its sound files."""
     clips = []
-    for number, (utterance, samples) in enumerate(zip(utterances, speak(utterances), strict=True), start):
+    waveforms = speak([utterance for utterance, _ in wanted])
+    for number, ((utterance, kind), samples) in enumerate(zip(wanted, waveforms, strict=True), start):
         path = folder / split / f"{number:05d}.flac"
         write_flac(path, (samples / 32768).astype(np.float32))
         seconds = round(len(samples) / SAMPLE_RATE, 3)
-        clips.append(Clip(path, utterance.text, utterance.voice, seconds, split))
+        group = GROUPS.get(kind, kind)
+        clips.append(Clip(path, utterance.text, utterance.voice, seconds, split, group))
     return clips

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from locution.engine.random import stream_key
 from locution.errors import UserError, require
 from locution.speech.corpus import CorpusSettings, synthesise_corpus
+from locution.speech.extra_sets import EVERYDAY
 from locution.speech.manifest import Clip, read_manifest
 
 Told = Callable[[int, int], None]
@@ -18,7 +19,9 @@ SPLITS = ("train", "dev", "test")
 class SpeechData:
     """A speech corpus is recordings with what is said in them, split so that no sentence and no voice is in two parts.
 
-    Without a `manifest` it is synthesised: `train`, `dev` and `test` count the utterances, `kind` is what is said.
+    Without a `manifest` it is synthesised: `train`, `dev` and `test` count the utterances, `kind` is what is said, or
+    `kinds` with their shares; `everyday` counts the test sentences written by hand, each clean and with noise at 20 and
+    10 dB; `silence` is the share of training clips of mere noise, whose text is empty.
     `manifest` names a file of JSON lines, or its folder: each line has `path` and `text`, and may have `speaker` and
     `split`; where no line has a split, a tenth of the speakers (or clips) is held out. `allow_missing` goes on
     without the files that are not there.
@@ -39,6 +42,9 @@ class SpeechData:
     seed: int = 0
     manifest: str = ""
     allow_missing: bool = False
+    kinds: dict[str, float] | None = None
+    everyday: int = EVERYDAY
+    silence: float = 0.02
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
@@ -46,7 +52,8 @@ class SpeechData:
 
     def settings(self) -> CorpusSettings:
         """What is synthesised where no manifest is given."""
-        return CorpusSettings(self.train, self.dev, self.test, self.kind, self.seed)
+        counts = (self.train, self.dev, self.test)
+        return CorpusSettings(*counts, self.kind, self.seed, self.kinds, self.everyday, self.silence)
 
     def clips(self, told: Told | None = None, workers: int = 2) -> dict[str, list[Clip]]:
         """Find the clips of each split, synthesising them if need be."""
@@ -77,4 +84,4 @@ def divided(clips: list[Clip]) -> list[Clip]:
         draw = stream_key(0, f"split {clip.speaker or clip.path.name}") % 10
         return {0: "dev", 1: "test"}.get(draw, "train")
 
-    return [Clip(c.path, c.text, c.speaker, c.seconds, split(c)) for c in clips]
+    return [replace(clip, split=split(clip)) for clip in clips]

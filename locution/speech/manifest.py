@@ -17,6 +17,8 @@ MANIFEST = "manifest.jsonl"
 class Clip:
     """A clip is one sound file with its transcript; speaker, seconds and split where they are known.
 
+    `group` names the test set or the condition that results are broken down by, such as "everyday 10 dB".
+
     >>> Clip(Path("a.flac"), "hello").split
     ''
     """
@@ -26,6 +28,7 @@ class Clip:
     speaker: str = ""
     seconds: float = 0.0
     split: str = ""
+    group: str = ""
 
 
 def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
@@ -40,7 +43,7 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
 def read_manifest(path: str | Path, *, allow_missing: bool = False) -> list[Clip]:
     """A speech manifest lists sound files and what is said in each, one JSON object a line.
 
-    Each line has `path` and `text`, perhaps `speaker`, `seconds` and `split`. `path`: the manifest, or a
+    Each line has `path` and `text`, perhaps `speaker`, `seconds`, `split` and `group`. `path`: the manifest, or a
     folder with `manifest.jsonl`; sound files are named relative to it. Raises one UserError that lists
     every bad line, or every sound file that is missing; with `allow_missing` the clips whose files are
     there are returned.
@@ -88,5 +91,5 @@ def parse(entry: Any, folder: Path) -> Clip:
     seconds = entry.get("seconds", 0.0)
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         raise TypeError(f"seconds is {seconds!r}; allowed: a number")
-    speaker, split = str(entry.get("speaker", "")), str(entry.get("split", ""))
-    return Clip(folder / entry["path"], entry["text"], speaker, float(seconds), split)
+    speaker, split, group = (str(entry.get(name, "")) for name in ("speaker", "split", "group"))
+    return Clip(folder / entry["path"], entry["text"], speaker, float(seconds), split, group)

@@ -1,9 +1,10 @@
-"""Sound without speech: what a recogniser must write nothing for."""
+"""Sound without speech: what a recogniser must write nothing for, and what lies under speech elsewhere."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from locution.engine.random import generator
 from locution.speech.audio import SAMPLE_RATE, Samples
@@ -24,10 +25,43 @@ def noise_clip(index: int, seed: int = 0, *, longest: float = 4.0) -> Samples:
     draw = generator(seed, "noise", index)
     slope, loud, long = torch.rand(3, generator=draw).tolist()
     count = int(SAMPLE_RATE * (0.5 + long * (longest - 0.5)))
+    level = 10 ** ((-50 + 40 * loud) / 20)
+    clipped: Samples = (coloured(count, slope, draw) * level).clamp(-0.99, 0.99).numpy().astype(np.float32)
+    return clipped
+
+
+def coloured(count: int, slope: float, draw: torch.Generator) -> Tensor:
+    """Draw noise (N,) at 16 kHz whose amplitude falls as pitch to the power of minus `slope`; its RMS is 1.
+
+    >>> round(coloured(1000, 0.5, torch.Generator().manual_seed(0)).square().mean().item(), 4)
+    1.0
+    """
     white = torch.fft.rfft(torch.randn(count, generator=draw))
     pitch = torch.arange(len(white)).clamp(min=max(1, count // 400))  # flat below 40 Hz
-    sound = torch.fft.irfft(white * pitch ** (-slope), n=count)
-    level = 10 ** ((-50 + 40 * loud) / 20)
-    sound = sound / sound.square().mean().sqrt() * level
-    clipped: Samples = sound.clamp(-0.99, 0.99).numpy().astype(np.float32)
-    return clipped
+    sound: Tensor = torch.fft.irfft(white * pitch ** (-slope), n=count)
+    return sound / sound.square().mean().sqrt()
+
+
+def noisy(samples: Samples, decibels: float, index: int, seed: int = 0) -> Samples:
+    """A signal-to-noise ratio says how much stronger speech is than the noise under it, here mixed to be so.
+
+    Adds coloured noise to samples (N,) at 16 kHz, so that the mean power of what came is `decibels` above that
+    of the noise; where the sum would exceed full scale, all of it is made softer. The same index and seed give
+    the same noise. Silence stays as it is.
+
+    >>> speech = 0.1 * np.sin(np.arange(16000) / 9).astype(np.float32)
+    >>> mixed = noisy(speech, 10, index=0)
+    >>> round(float(10 * np.log10(np.mean(speech**2) / np.mean((mixed - speech) ** 2))), 2)
+    10.0
+
+    Reference: J. Timmer and M. König, 1995, "On generating power law noise", section 2.
+    """
+    if not samples.any():
+        return samples
+    draw = generator(seed, "noise under speech", index)
+    slope = float(torch.rand(1, generator=draw))
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    noise = coloured(len(samples), slope, draw).numpy() * (power / 10 ** (decibels / 10)) ** 0.5
+    mixed = samples + noise
+    softened: Samples = (mixed / max(1.0, float(np.abs(mixed).max()) / 0.99)).astype(np.float32)
+    return softened

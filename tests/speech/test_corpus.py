@@ -14,15 +14,17 @@ from locution.speech import corpus as corpora
 from locution.speech.audio import read_audio
 from locution.speech.augment import add_noise, coloured_noise, spec_augment
 from locution.speech.corpus import CorpusSettings, synthesise_corpus
+from locution.speech.extra_sets import everyday_sentences
 from locution.speech.logmel import powers
 from locution.speech.manifest import read_manifest
-from locution.speech.sentences import split_of
+from locution.speech.noise import noise_clip, noisy
+from locution.speech.sentences import sentence, split_of
 from locution.speech.spoken import SpokenBatches
 from locution.speech.store import Store, StoreSettings, build_store, request
 from locution.speech.synthesis import speak, voices
 
 pytest.importorskip("espeakng_loader")
-FEW = CorpusSettings(train=6, dev=2, test=4)
+FEW = CorpusSettings(train=6, dev=2, test=4, everyday=0)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,61 @@ def test_it_is_the_same_every_time_and_used_again(folder: Path, tmp_path: Path) 
 
 def test_it_goes_to_the_users_cache_by_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCUTION_CACHE", str(tmp_path))
-    made = synthesise_corpus(CorpusSettings(train=1, dev=1, test=1))
-    assert made == tmp_path / "corpus" / CorpusSettings(train=1, dev=1, test=1).key()
+    made = synthesise_corpus(CorpusSettings(train=1, dev=1, test=1, everyday=0))
+    assert made == tmp_path / "corpus" / CorpusSettings(train=1, dev=1, test=1, everyday=0).key()
     assert CorpusSettings(seed=1).key() != CorpusSettings().key()
+
+
+def test_everyday_sentences_come_clean_and_in_noise_and_silence_has_no_text(tmp_path: Path) -> None:
+    settings = CorpusSettings(train=8, dev=1, test=1, everyday=3, silence=0.2)
+    clips = read_manifest(synthesise_corpus(settings, tmp_path / "corpus"))
+    by_group = {group: [c for c in clips if c.group == group] for group in {c.group for c in clips}}
+    assert {group: len(found) for group, found in by_group.items()} == {
+        "commands": 10, "everyday": 3, "everyday 20 dB": 3, "everyday 10 dB": 3, "silence": 2,
+    }  # fmt: skip
+    for clean, *others in zip(
+        by_group["everyday"], by_group["everyday 20 dB"], by_group["everyday 10 dB"], strict=True
+    ):
+        assert clean.text in everyday_sentences()
+        assert clean.speaker.split("+")[1] in voices("test")
+        speech = read_audio(clean.path).samples.astype(np.float64)
+        for noisy_clip, decibels in zip(others, (20, 10), strict=True):
+            assert (noisy_clip.text, noisy_clip.speaker, noisy_clip.split) == (clean.text, clean.speaker, "test")
+            mixed = read_audio(noisy_clip.path).samples.astype(np.float64)
+            scale = np.dot(mixed, speech) / np.dot(speech, speech)  # speech and noise are nearly orthogonal
+            left = mixed - scale * speech
+            ratio = 10 * np.log10(np.dot(scale * speech, scale * speech) / np.dot(left, left))
+            assert ratio == pytest.approx(decibels, abs=0.5)
+    for clip in by_group["silence"]:
+        assert (clip.text, clip.speaker, clip.split) == ("", "", "train")
+    judged = [noise_clip(row, seed) for row in range(40) for seed in (0, 1)]  # what hallucinations are counted on
+    heard = [read_audio(clip.path).samples for clip in by_group["silence"]]
+    assert not any(len(a) == len(b) and np.allclose(a, b, atol=1e-3) for a in heard for b in judged)
+
+
+def test_kinds_are_mixed_by_their_shares_and_one_kind_is_as_it_was() -> None:
+    mixed = CorpusSettings(train=1000, kinds={"commands": 0.6, "everyday": 0.4})
+    found = corpora.requests(mixed, "train")
+    share = sum(kind == "everyday" for _, kind in found) / 1000
+    assert share == pytest.approx(0.4, abs=0.05)  # three standard deviations
+    assert len({utterance.text for utterance, _ in found}) == 1000
+    assert not {utterance.text for utterance, _ in found} & set(everyday_sentences())
+    alone = [utterance for utterance, _ in corpora.requests(CorpusSettings(test=5), "test")]
+    assert [utterance.text for utterance in alone] == [sentence(0, "test", row) for row in range(5)]
+    assert CorpusSettings(kinds={"commands": 2}).key() == CorpusSettings().key() != mixed.key()
+    for wrong in ({"comands": 1}, {"commands": -1}, {"commands": 0}):
+        with pytest.raises(UserError, match="kind"):
+            CorpusSettings(kinds=wrong)
+
+
+def test_noise_under_speech_never_exceeds_full_scale() -> None:
+    loud = np.sin(np.arange(8000) / 5).astype(np.float32)
+    mixed = noisy(loud, 0, index=1)
+    assert np.abs(mixed).max() <= 0.9901
+    assert np.array_equal(mixed, noisy(loud, 0, index=1))
+    assert not np.array_equal(mixed, noisy(loud, 0, index=2))
+    silent = np.zeros(100, np.float32)
+    assert np.array_equal(noisy(silent, 10, 0), silent)
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +126,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(corpora, "write_manifest", full)
     with pytest.raises(LocutionError):
-        synthesise_corpus(CorpusSettings(train=1, dev=1, test=1), tmp_path / "corpus")
+        synthesise_corpus(CorpusSettings(train=1, dev=1, test=1, everyday=0), tmp_path / "corpus")
     assert list(tmp_path.iterdir()) == []
 
 

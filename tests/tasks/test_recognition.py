@@ -13,7 +13,7 @@ from locution.errors import UserError
 from locution.runs import Run
 from locution.speech.frozen import EMBEDDED
 
-SMALL = ("data.train=40", "data.dev=10", "data.test=10", "steps=2", "log_every=1")
+SMALL = ("data.train=40", "data.dev=10", "data.test=10", "data.everyday=0", "data.silence=0", "steps=2", "log_every=1")
 
 
 @pytest.fixture(scope="module")
