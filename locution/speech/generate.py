@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,11 +25,22 @@ Change = Callable[[Tensor, Tensor], Tensor]  # embeddings (B, T', H) and lengths
 
 @dataclass(frozen=True)
 class Written:
-    """What a language model wrote for one clip, and why it stopped: "end", "limit" or "loop"."""
+    """What a language model wrote for one clip, why it stopped ("end", "limit" or "loop"), and how sure it was.
+
+    `confidence` is the geometric mean of the probabilities of all tokens that were written, the end mark
+    included: 1 where none was in doubt. It is not compared, as its last digits depend on the batch.
+
+    >>> Written("turn it off", "end", 3, 0.9) == Written("turn it off", "end", 3, 0.8)
+    True
+
+    Reference: A. Malinin and M. Gales, 2021, "Uncertainty estimation in autoregressive structured prediction",
+    section 3 (length-normalised log-probability).
+    """
 
     text: str
     stopped: str
     tokens: int
+    confidence: float = field(default=1.0, compare=False)
 
 
 def loop_start(tokens: Sequence[int], repeats: int = REPEATS, longest: int = LONGEST_LOOP) -> int | None:
@@ -76,14 +88,17 @@ def generate(
     x, mask = recogniser.sequence(audio, heard)
     rate = recogniser.frame_rate
     limits = (lengths / rate * tokens_per_second).long() + 8  # (B,)
-    rows = _decode(recogniser, x, mask, limits)
-    return [_written(recogniser, row) for row in rows]
+    rows, sure = _decode(recogniser, x, mask, limits)
+    return [_written(recogniser, row, logs) for row, logs in zip(rows, sure, strict=True)]
 
 
-def _decode(recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor) -> list[list[int]]:
+def _decode(
+    recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor
+) -> tuple[list[list[int]], list[list[float]]]:
     """Run the model over the prompt, then token by token; when half are done, the rest go on alone."""
     model, end = recogniser.language_model, recogniser.end[0]
     rows: list[list[int]] = [[] for _ in range(len(x))]
+    sure: list[list[float]] = [[] for _ in range(len(x))]
     clips = torch.arange(len(x), device=x.device)  # which clip each row of the batch is
     going = torch.ones(len(x), dtype=torch.bool, device=x.device)
     place = mask.sum(1, keepdim=True)  # (B, 1)
@@ -91,9 +106,10 @@ def _decode(recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor) -> 
     places = (mask.cumsum(1) - 1).clamp(min=0)
     output = model(inputs_embeds=x, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
     for step in range(1, int(limits.max()) + 1):
-        token = output.logits[:, -1].argmax(-1)  # (b,)
-        for row, value in zip(clips[going].tolist(), token[going].tolist(), strict=True):
+        logs, token = output.logits[:, -1].float().log_softmax(-1).max(-1)  # (b,) each
+        for row, value, log in zip(clips[going].tolist(), token[going].tolist(), logs[going].tolist(), strict=True):
             rows[row].append(value)
+            sure[row].append(log)
         going = going & (token != end) & (limits[clips] > step)
         if step % CHECK_EVERY == 0:
             loops = [loop_start(rows[row]) is not None for row in clips.tolist()]
@@ -114,18 +130,19 @@ def _decode(recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor) -> 
             use_cache=True,
         )
         place = place + 1
-    return rows
+    return rows, sure
 
 
-def _written(recogniser: Recogniser, tokens: list[int]) -> Written:
+def _written(recogniser: Recogniser, tokens: list[int], logs: list[float]) -> Written:
     end, stopped = recogniser.end[0], "limit"
     if end in tokens:
         tokens, stopped = tokens[: tokens.index(end)], "end"
+        logs = logs[: len(tokens) + 1]
     loop = loop_start(tokens)
     if loop is not None:
-        tokens, stopped = tokens[:loop], "loop"
+        tokens, stopped, logs = tokens[:loop], "loop", logs[:loop]
     text = recogniser.tokenizer.decode(tokens, skip_special_tokens=True)
-    return Written(" ".join(text.split()), stopped, len(tokens))
+    return Written(" ".join(text.split()), stopped, len(tokens), math.exp(sum(logs) / max(1, len(logs))))
 
 
 @contextmanager
