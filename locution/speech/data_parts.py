@@ -24,7 +24,8 @@ class SpeechData:
     10 dB; `silence` is the share of training clips of mere noise, whose text is empty.
     `manifest` names a file of JSON lines, or its folder: each line has `path` and `text`, and may have `speaker` and
     `split`; where no line has a split, a tenth of the speakers (or clips) is held out. `allow_missing` goes on
-    without the files that are not there.
+    without the files that are not there. `cache` hears the training speech once and keeps the encoder's frames;
+    without it every clip is read and heard anew in each epoch, which is what changing its sound in training needs.
 
     >>> SpeechData(batch_size=0)
     Traceback (most recent call last):
@@ -45,6 +46,7 @@ class SpeechData:
     kinds: dict[str, float] | None = None
     everyday: int = EVERYDAY
     silence: float = 0.02
+    cache: bool = True
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")

@@ -25,6 +25,7 @@ from locution.speech.parts import RecogniserModel
 from locution.speech.recogniser import Recogniser, transcript_objective
 from locution.speech.transcribe import show, transcribe
 from locution.speech.utterances import Utterances
+from locution.speech.waves import Waves
 from locution.tasks.recognition_judged import judged
 from locution.tasks.task import Job
 
@@ -61,7 +62,10 @@ class Recognition:
             clips = data.clips(told=told, workers=min(4, os.cpu_count() or 2))
         part: RecogniserModel = recipe.part("model")
         recogniser = part.build()
-        train = self.utterances(recipe, recogniser, clips["train"], data.batch_size, quiet, "training speech")
+        if data.cache:
+            train = self.utterances(recipe, recogniser, clips["train"], data.batch_size, quiet, "training speech")
+        else:
+            train = fresh(recogniser, clips["train"], data.batch_size)
         dev = self.utterances(recipe, recogniser, clips["dev"], 100, quiet, "development speech", shuffle=False)
         turn = Turn(transcript_objective, recipe.part("optimizer").build)
         seconds = sum(clip.seconds for clip in clips["train"]) / len(clips["train"])
@@ -121,3 +125,10 @@ class Recognition:
         if not files:
             raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
         return show(transcribe(load_recogniser(folder / MODEL), list(files)), as_json=as_json)
+
+
+def fresh(recogniser: Recogniser, clips: Sequence[Clip], batch_size: int) -> Utterances:
+    """Put samples and transcripts into batches: nothing is cached, every clip is read anew in each epoch."""
+    waves = Waves([clip.path for clip in clips], [clip.seconds for clip in clips])
+    texts = [normalise(clip.text) for clip in clips]
+    return Utterances.of(recogniser, waves, texts, batch_size=batch_size, sound="waves", counts=waves.counts)

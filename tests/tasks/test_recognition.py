@@ -59,3 +59,18 @@ def test_a_manifest_of_ones_own_with_missing_files(run: Run, tmp_path: Path, mon
         locution.train("speech", *words, quiet=True)
     again = locution.train("speech", *words[:-1], f"run_dir={tmp_path}/rest", "data.allow_missing=true", quiet=True)
     assert again.results["metrics"]["wer"]["value"] > 0
+
+
+def test_without_the_cache_the_same_speech_gives_the_same_loss(run: Run) -> None:
+    """One batch of all clips: heard anew from samples, or taken from the cache as bf16 frames."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCUTION_CACHE", str(run.folder.parent / "cache"))
+        words = (*SMALL, f"model.encoder={run.folder.parent / 'encoder'}", "data.batch_size=40", "precision=fp32")
+        losses = []
+        for cache in ("true", "false"):
+            where = f"run_dir={run.folder.parent}/cache_{cache}"
+            again = locution.train("speech", *words, where, f"data.cache={cache}", quiet=True)
+            lines = (again.folder / "metrics.jsonl").read_text().splitlines()
+            losses.append([one["loss"] for one in map(json.loads, lines) if one["kind"] == "step"])
+    assert len(losses[0]) == 2
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)
