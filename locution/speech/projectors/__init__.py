@@ -41,7 +41,7 @@ def build_projector(kind: str, inputs: int, outputs: int, *, gain: float, **sett
     {'stack': 2, 'hidden': 8}
     >>> build_projector("mpl", 6, 8, gain=0.02)
     Traceback (most recent call last):
-    locution.errors.UserError: 'mpl' is no projector. Did you mean 'mlp'? Allowed: linear, mlp.
+    locution.errors.UserError: 'mpl' is no projector. Did you mean 'mlp'? Allowed: linear, mlp...
 
     Reference: Z. Ma et al., 2024, "An Embarrassingly Simple Approach for LLM with Strong ASR Capacity",
     section 3.2.

@@ -45,6 +45,25 @@ class RMSNorm(nn.RMSNorm):
         return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
 
 
+def within(room: int, lengths: Tensor) -> Tensor:
+    """Say which of `room` places lie within each clip's length: lengths (B,) become (B, room), True or False.
+
+    >>> within(3, torch.tensor([1, 3])).int().tolist()
+    [[1, 0, 0], [1, 1, 1]]
+    """
+    return torch.arange(room, device=lengths.device) < lengths[:, None]
+
+
+def without_padding(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Set to zero what lies behind each clip of frames (B, T, D), whatever it holds: an encoder that always
+    hears thirty seconds leaves frames of silence there.
+
+    >>> without_padding(torch.tensor([[[1.0], [float("nan")]]]), torch.tensor([1])).flatten().tolist()
+    [1.0, 0.0]
+    """
+    return torch.where(within(frames.shape[1], lengths)[..., None], frames, torch.zeros_like(frames[:1, :1]))
+
+
 def stack_frames(frames: Tensor, lengths: Tensor, stack: int) -> tuple[Tensor, Tensor]:
     """Put each `stack` frames in a row side by side, dropping a tail that fills no row.
 
@@ -55,6 +74,7 @@ def stack_frames(frames: Tensor, lengths: Tensor, stack: int) -> tuple[Tensor, T
     >>> rows.tolist(), lengths.tolist()
     ([[[0.0, 1.0], [2.0, 3.0]]], [2])
     """
+    frames = without_padding(frames, lengths)
     if frames.shape[1] < stack:
         frames = nn.functional.pad(frames, (0, 0, 0, stack - frames.shape[1]))
     kept = (frames.shape[1] - stack) // stack + 1
