@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from locution.errors import LocutionError, UserError
+from locution.speech import decode_av
 
 SAMPLE_RATE = 16_000
 RATES = (1_000, 768_000)  # what a recording can plausibly have; a rate of 1 Hz would blow up when resampled
 BLOCK = 2**18  # samples over all channels that are decoded at a time: 1 MiB
 CAP_SECONDS = 4 * 3600.0
 SILENT_PEAK = 1e-3  # -60 dB below full scale: 33 steps of 16 bits, nothing that speech could hide in
+LOUDEST = 1e6  # times full scale: files of whole numbers kept as floats reach 3e4
 STREAMED = (0, 0xFFFFFFFF)  # what a WAV header says when it was written to a pipe: no promise
 
 Samples = NDArray[np.float32]
@@ -62,7 +65,8 @@ class Audio:
 def read_audio(path: str | Path, *, rate: int = SAMPLE_RATE, cap_seconds: float = CAP_SECONDS) -> Audio:
     """Read a sound file of any format, rate and number of channels as one channel at one rate.
 
-    Channels are averaged; the rate is changed by soxr's band-limited filter. The file is decoded block by
+    What libsndfile does not know is tried with PyAV. Channels are averaged; the rate is changed by soxr's band-limited
+    filter. The file is decoded block by
     block, so that a small file that unpacks to hours costs no more memory than `cap_seconds` of samples.
 
     Raises UserError for a path that is no file, AudioError (one line) for a file that is empty, cut off,
@@ -77,22 +81,69 @@ def read_audio(path: str | Path, *, rate: int = SAMPLE_RATE, cap_seconds: float 
 
     Reference: J. O. Smith, 2002, "Digital Audio Resampling", band-limited interpolation.
     """
-    soundfile, path = _soundfile(), Path(path)
+    blocks = list(audio_blocks(path, rate=rate, cap_seconds=cap_seconds))
+    return Audio(np.concatenate(blocks), rate)
+
+
+def audio_blocks(path: str | Path, *, rate: int = SAMPLE_RATE, cap_seconds: float = CAP_SECONDS) -> Iterator[Samples]:
+    """Decode a sound file block by block, each float32 (N,) of one channel at `rate`, never the whole of it at once.
+
+    Formats that libsndfile does not know go through PyAV where it is installed. Raises as `read_audio` does, after the
+    blocks that were still good.
+    """
+    path, any_sound = Path(path), False
     _check_path(path)
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            _check_header(path, file)
-            blocks = list(_resampled(_mono(path, file, cap_seconds), file.samplerate, rate))
-    except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: headerless formats
+        for block in _decode(path, rate, cap_seconds):
+            if len(block):
+                any_sound = True
+                yield _checked(path, block)
+    except (TypeError, ValueError, RuntimeError) as error:  # TypeError: headerless formats
         raise AudioError(f"{path}: is no sound file that can be read ({_reason(error)}).") from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if not len(samples):
+    if not any_sound:
         raise AudioError(f"{path}: holds no sound (0 samples).")
-    if not np.isfinite(samples).all():
+
+
+def _decode(path: Path, rate: int, cap_seconds: float) -> Iterator[Samples]:
+    """Decode with libsndfile what it knows, else with PyAV."""
+    soundfile = _soundfile()
+    try:
+        file = soundfile.SoundFile(str(path))
+    except soundfile.SoundFileError as error:
+        if not decode_av.available():
+            hint = "" if path.suffix.lower() not in decode_av.ENDINGS else "; for more formats: pip install av"
+            raise ValueError(f"{_reason(error)}{hint}") from error
+    else:
+        with file:
+            _check_header(path, file)
+            yield from _resampled(_mono(path, file, cap_seconds), file.samplerate, rate)
+        return
+    found = decode_av.av_blocks(path)
+    source, first = next(found, (rate, np.zeros(0, np.float32)))
+    _check_rate(path, source)
+    rest = (block for _, block in found)
+    yield from _resampled(_capped(path, itertools.chain([first], rest), source, cap_seconds), source, rate)
+
+
+def _capped(path: Path, blocks: Iterable[Samples], rate: int, cap_seconds: float) -> Iterator[Samples]:
+    """Hand on blocks until they are longer than the cap together."""
+    done = 0
+    for block in blocks:
+        done += len(block)
+        if done > cap_seconds * rate:
+            raise AudioError(f"{path}: is longer than {cap_seconds:g} s; cut it into pieces first.")
+        yield block
+
+
+def _checked(path: Path, block: Samples) -> Samples:
+    """Refuse samples that no microphone gives."""
+    if not np.isfinite(block).all():
         raise AudioError(f"{path}: is damaged (samples that are not numbers).")
-    return Audio(samples, rate)
+    if max(block.max(), -block.min()) > LOUDEST:
+        raise AudioError(f"{path}: is damaged (samples of more than {LOUDEST:g} times full scale).")
+    return block
 
 
 def write_flac(path: str | Path, samples: Samples, rate: int = SAMPLE_RATE) -> None:
@@ -127,15 +178,24 @@ def _check_path(path: Path) -> None:
         raise AudioError(f"{path}: is empty (0 bytes).")
 
 
+def _check_rate(path: Path, rate: int) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise AudioError(f"{path}: has {rate} samples a second; allowed: {RATES[0]} to {RATES[1]}.")
+
+
 def _check_header(path: Path, file: Any) -> None:
-    if not RATES[0] <= file.samplerate <= RATES[1]:
-        raise AudioError(f"{path}: has {file.samplerate} samples a second; allowed: {RATES[0]} to {RATES[1]}.")
+    _check_rate(path, file.samplerate)
     found = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if found and int(found[1]) not in STREAMED and int(found[1]) > int(found[2]):
         raise AudioError(f"{path}: is cut off ({found[2]} of {found[1]} bytes of sound are there).")
 
 
 def _mono(path: Path, file: Any, cap_seconds: float) -> Iterator[Samples]:
+    """Decode a file up to the cap."""
+    return _capped(path, _averaged(path, file), file.samplerate, cap_seconds)
+
+
+def _averaged(path: Path, file: Any) -> Iterator[Samples]:
     """Decode block by block, averaging the channels, and compare what comes with what the header promised."""
     promised, done = file.frames, 0
     frames = max(1, BLOCK // file.channels)
@@ -148,8 +208,6 @@ def _mono(path: Path, file: Any, cap_seconds: float) -> Iterator[Samples]:
         if not len(block):
             break
         done += len(block)
-        if done > cap_seconds * file.samplerate:
-            raise AudioError(f"{path}: is longer than {cap_seconds:g} s; cut it into pieces first.")
         yield block.mean(axis=1, dtype=np.float32)
     if done < 0.98 * promised:  # lossy formats only estimate their length
         raise AudioError(f"{path}: is cut off ({done} of {promised} samples are there).")

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from locution.errors import LocutionError, UserError
+from locution.speech import decode_av
 from locution.speech.audio import SAMPLE_RATE, Audio, Samples, read_audio
 from locution.speech.encode import encode_clips
 from locution.speech.generate import write_all
 from locution.speech.recogniser import Recogniser
 
-ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64")
+ENDINGS = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64"),
+    *decode_av.ENDINGS,
+)
 LONGEST = 20.0  # seconds that are written down at a time
 BRIEFEST = 0.1  # seconds; nothing can be said in less
 
