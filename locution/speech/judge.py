@@ -13,12 +13,13 @@ from torch import Tensor
 
 from locution.errors import UserError
 from locution.speech.audio import SAMPLE_RATE
+from locution.speech.confusions import homophone_errors
 from locution.speech.control import write_deaf
 from locution.speech.encode import encode_clips
 from locution.speech.generate import Written, write_all
 from locution.speech.noise import noise_clip
 from locution.speech.recogniser import Recogniser
-from locution.speech.wer import WordErrorRate, homophone_errors, word_error_rate
+from locution.speech.wer import WordErrorRate, word_error_rate
 
 
 @dataclass(frozen=True)

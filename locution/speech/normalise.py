@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 from locution.errors import unknown
+from locution.speech.whisper_english import whisper_english
 
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
 _LOOSE = re.compile(r"(?<!\w)'|'(?!\w)")  # quotation marks, not the apostrophe inside a word
@@ -23,7 +24,7 @@ def basic(text: str) -> str:
     return " ".join(_OTHER.sub(" ", _LOOSE.sub(" ", text)).split())
 
 
-NORMALISERS: dict[str, Callable[[str], str]] = {"basic-1": basic}
+NORMALISERS: dict[str, Callable[[str], str]] = {"basic-1": basic, "whisper-english-1": whisper_english}
 """Every version that was ever released, so that an old checkpoint is scored as it was trained."""
 
 
@@ -37,7 +38,7 @@ def normalise(text: str, version: str = "basic-1") -> str:
     'set the timer for 20 minutes'
     >>> normalise("a", "basic-9")
     Traceback (most recent call last):
-    locution.errors.UserError: 'basic-9' is no normaliser. Did you mean 'basic-1'? Allowed: basic-1.
+    locution.errors.UserError: 'basic-9' is no normaliser. Did you mean 'basic-1'? Allowed: basic-1, whisper-english-1.
 
     Reference: A. Radford et al., 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix
     C (why a normaliser is part of a measurement).

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from locution.errors import UserError
-from locution.speech.homophones import homophones
 from locution.speech.normalise import normalise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Table = NDArray[np.int64]  # (N, 4), an utterance a row: words said, substituted, deleted, inserted
+FEWEST_DRAWS = 100  # below so many draws an interval says nothing
 
 
 @dataclass(frozen=True)
@@ -94,22 +100,56 @@ def word_errors(said: str, written: str) -> WordErrors:
     >>> word_errors("a b c d", "a x c d e")
     WordErrors(words=4, substitutions=1, deletions=0, insertions=1)
     """
+    return WordErrors(*error_table([said], [written])[0].tolist())
+
+
+def error_table(said: Sequence[str], written: Sequence[str]) -> Table:
+    """Count the word errors of many utterances, a row each: words said, substituted, deleted, inserted, (N, 4).
+
+    The alignment is one with the fewest errors; where several have equally few, it is rapidfuzz's.
+
+    >>> error_table(["a b c d", "stop"], ["a x c d e", "stop"]).tolist()
+    [[4, 1, 0, 1], [1, 0, 0, 0]]
+
+    Reference: R. A. Wagner and M. J. Fischer, 1974, "The String-to-String Correction Problem", recurrence (1).
+    """
     from rapidfuzz.distance import Levenshtein
 
-    source, target = said.split(), written.split()
-    tags = Counter(step.tag for step in Levenshtein.editops(source, target))
-    return WordErrors(len(source), tags["replace"], tags["delete"], tags["insert"])
+    steps, flat = Levenshtein.editops, list[int]()
+    for one, other in zip(said, written, strict=True):  # one plain loop: anything kept longer costs more than it saves
+        source = one.split()
+        substituted = deleted = inserted = 0
+        if one != other:
+            for kind, _, _ in steps(source, other.split()).as_list():
+                if kind == "replace":
+                    substituted += 1
+                elif kind == "delete":
+                    deleted += 1
+                else:
+                    inserted += 1
+        flat.extend((len(source), substituted, deleted, inserted))
+    return np.fromiter(flat, np.int64, len(flat)).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """A word error rate with the interval that it would fall into for other utterances of the same kind."""
+    """A word error rate with the interval that it would fall into for other utterances of the same kind.
+
+    low, high: by drawing utterances again. by_speaker: the same by drawing whole speakers, which is wider where
+    voices differ more than sentences do; None where fewer than two are known. table: (N, 4), see `error_table`.
+    """
 
     value: float
     low: float
     high: float
     counts: WordErrors
-    utterances: tuple[WordErrors, ...]
+    table: Table
+    by_speaker: tuple[float, float] | None = None
+
+    @property
+    def utterances(self) -> tuple[WordErrors, ...]:
+        """Give the errors of each utterance."""
+        return tuple(WordErrors(*row) for row in self.table.tolist())
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -120,6 +160,7 @@ def word_error_rate(
     written: Sequence[str],
     *,
     normaliser: str | None = "basic-1",
+    speakers: Sequence[str] | None = None,
     samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -127,7 +168,9 @@ def word_error_rate(
     """The word error rate (WER) is the number of words wrong, lost or made up, for each word that was said.
 
     It can exceed one. The interval is the bootstrap by utterance: utterances are drawn again with replacement
-    `samples` times and the rate is taken of each draw.
+    `samples` times and the rate is taken of each draw. With `speakers`, who spoke each utterance, there is a second
+    interval by speaker: whole speakers are drawn again. Fewer than 100 samples give no interval: its ends are the
+    value.
 
     >>> said, written = ["turn the light on", "stop"], ["turn light on", "stop it"]
     >>> wer = word_error_rate(said, written)
@@ -144,41 +187,60 @@ def word_error_rate(
     if normaliser is not None:
         said = [normalise(text, normaliser) for text in said]
         written = [normalise(text, normaliser) for text in written]
-    each = tuple(word_errors(a, b) for a, b in zip(said, written, strict=True))
-    counts = sum(each, WordErrors())
+    table = error_table(said, written)
+    return rate_of(table, speakers=speakers, samples=samples, confidence=confidence, seed=seed)
+
+
+def rate_of(
+    table: Table,
+    *,
+    speakers: Sequence[str] | None = None,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> WordErrorRate:
+    """Take the word error rate, with its intervals, of errors already counted: (N, 4), see `error_table`."""
+    counts = WordErrors(*table.sum(0).tolist())
     if not counts.words:
         raise UserError("the references hold no word; a word error rate needs at least one.")
-    low, high = _bootstrap(each, samples, confidence, seed)
-    return WordErrorRate(counts.rate, low, high, counts, each)
+    columns = np.stack([table[:, 1:].sum(1), table[:, 0]], axis=1).astype(np.float64)  # (N, 2): errors, words
+    low, high = interval(columns, samples, confidence, seed)
+    known = len(set(speakers)) if speakers is not None and all(speakers) else 0
+    spread = None
+    if speakers is not None and known >= 2:
+        spread = interval(by_speaker(columns, speakers), samples, confidence, seed)
+    return WordErrorRate(counts.rate, low, high, counts, table, spread)
 
 
-def _bootstrap(each: Sequence[WordErrors], samples: int, confidence: float, seed: int) -> tuple[float, float]:
-    errors = np.array([one.errors for one in each], dtype=np.float64)  # (N,)
-    words = np.array([one.words for one in each], dtype=np.float64)  # (N,)
-    random, rates = np.random.default_rng(seed), []
-    for _ in range(samples):
-        drawn = random.integers(0, len(each), len(each))
-        rates.append(errors[drawn].sum() / max(words[drawn].sum(), 1.0))
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(rates, [tail, 1.0 - tail])
-    return float(low), float(high)
+def by_speaker(columns: NDArray[np.float64], speakers: Sequence[str]) -> NDArray[np.float64]:
+    """Add up the rows (N, K) of each speaker: (S, K), the rows that a bootstrap by speaker draws from.
 
+    >>> by_speaker(np.array([[1.0, 4.0], [0.0, 3.0], [2.0, 5.0]]), ["ann", "bob", "ann"]).tolist()
+    [[3.0, 9.0], [0.0, 3.0]]
 
-def confusions(said: Iterable[str], written: Iterable[str]) -> Counter[tuple[str, str]]:
-    """Count which word was taken for which, over many utterances; `most_common()` sorts them.
-
-    >>> confusions(["i hear you", "come here"], ["i here you", "come here"]).most_common()
-    [(('hear', 'here'), 1)]
+    Reference: A. C. Cameron, J. B. Gelbach and D. L. Miller, 2008, "Bootstrap-Based Improvements for Inference with
+    Clustered Errors", section III (pairs cluster bootstrap).
     """
-    pairs = (pair for a, b in zip(said, written, strict=True) for pair in align(a, b))
-    return Counter((p.said, p.written) for p in pairs if p.kind == "substitution" and p.said and p.written)
+    names, place = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    sums = np.zeros((len(names), columns.shape[1]))
+    np.add.at(sums, place, columns)
+    return sums
 
 
-def homophone_errors(said: Iterable[str], written: Iterable[str]) -> Counter[tuple[str, str]]:
-    """Count the errors that no ear could avoid: a word taken for another that sounds the same.
+def interval(columns: NDArray[np.float64], samples: int, level: float, seed: int) -> tuple[float, float]:
+    """Bootstrap the interval of a rate from rows (N, K) drawn again: the sums of all columns but the last over it."""
+    import torch
 
-    >>> homophone_errors(["i hear you two"], ["i here you too"])
-    Counter({('hear', 'here'): 1, ('two', 'too'): 1})
-    """
-    wrong = confusions(said, written)
-    return Counter({pair: count for pair, count in wrong.items() if homophones(*pair)})
+    from locution.evaluation.intervals import bootstrap
+
+    few = 1.0 / len(columns)  # one word in a whole draw, where it holds none
+
+    def rate(means: Tensor) -> Tensor:
+        return means[..., :-1].sum(-1) / means[..., -1].clamp(min=few)
+
+    rows = torch.from_numpy(columns)
+    if samples < FEWEST_DRAWS:
+        value = float(rate(rows.mean(0)))
+        return value, value
+    found = bootstrap(rows, rate, resamples=samples, level=level, seed=seed)
+    return found["low"], found["high"]

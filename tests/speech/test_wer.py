@@ -7,9 +7,10 @@ import random
 import pytest
 
 from locution.errors import UserError
+from locution.speech.confusions import confusions, homophone_errors
 from locution.speech.homophones import homophones
 from locution.speech.normalise import normalise
-from locution.speech.wer import WordErrors, align, confusions, homophone_errors, word_error_rate, word_errors
+from locution.speech.wer import WordErrors, align, word_error_rate, word_errors
 
 
 def distance(said: list[str], written: list[str]) -> int:
