@@ -16,6 +16,7 @@ from torch import Tensor
 
 from locution.errors import LocutionError
 from locution.speech.frozen import weights_digest
+from locution.speech.kept import aside, publish, use
 
 FORMAT = 1
 FRAMES, INDEX = "frames.bf16", "index.json"
@@ -80,14 +81,18 @@ class CachedFrames(Sequence[Tensor]):
 
 
 def keep_frames(
-    key: str, count: int, make: Callable[[], Iterator[tuple[int, Tensor]]], folder: Path | None = None
+    key: str,
+    count: int,
+    make: Callable[[], Iterator[tuple[int, Tensor]]],
+    folder: Path | None = None,
+    about: str = "",
 ) -> CachedFrames:
     """A cache keeps what was costly to compute; here the frames of `count` clips under a key, made if
     missing.
 
     make() yields (number of the clip, frames (T, D)) in any order, each clip once. They are written aside and
     renamed when whole, so that two processes or a kill leave nothing half done; what is damaged is made
-    again.
+    again. `about` says in words what they are, for whoever looks into the cache.
 
     >>> import tempfile
     >>> made = lambda: iter([(1, torch.ones(2, 3)), (0, torch.zeros(1, 3))])
@@ -100,28 +105,30 @@ def keep_frames(
     home = (folder or cache_folder() / "frames") / key
     if (found := _open(home, count)) is not None:
         return found
-    aside = home.with_name(f".{key}.{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
-        aside.mkdir(parents=True)
-        _write(aside, count, make())
-        _publish(aside, home, count)
+        with aside(home) as place:
+            _write(place, count, make(), about)
+            found = CachedFrames(place)  # mapped: these frames stay readable whatever becomes of their folder
+            if not publish(place, home) and _open(home, count) is None:
+                shutil.rmtree(home, ignore_errors=True)  # damaged: make room
+                publish(place, home)
     except OSError as error:
         why = f"{error.strerror or error}; LOCUTION_CACHE moves it elsewhere"
         raise LocutionError(f"the cache {home} cannot be written ({why}).") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return CachedFrames(home)
+    return _open(home, count) or found
 
 
 def _open(home: Path, count: int) -> CachedFrames | None:
     try:
+        if not use(home):
+            return None
         found = CachedFrames(home)
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
         return None
     return found if len(found) == count else None
 
 
-def _write(folder: Path, count: int, clips: Iterator[tuple[int, Tensor]]) -> None:
+def _write(folder: Path, count: int, clips: Iterator[tuple[int, Tensor]], about: str) -> None:
     places: dict[int, tuple[int, int]] = {}
     width = start = 0
     with open(folder / FRAMES, "wb") as file:
@@ -134,19 +141,5 @@ def _write(folder: Path, count: int, clips: Iterator[tuple[int, Tensor]]) -> Non
         os.fsync(file.fileno())
     if sorted(places) != list(range(count)):
         raise LocutionError(f"{len(places)} clips were encoded; {count} were asked for.")
-    index = {"format": FORMAT, "width": width, "places": [places[row] for row in range(count)]}
+    index = {"format": FORMAT, "about": about, "width": width, "places": [places[row] for row in range(count)]}
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
-
-
-def _publish(aside: Path, home: Path, count: int) -> None:
-    """Rename the folder to its name; where another process was first, its work is as good as ours."""
-    for _ in range(2):
-        try:
-            aside.rename(home)
-        except OSError:
-            if _open(home, count) is not None:
-                return
-            shutil.rmtree(home, ignore_errors=True)  # damaged: make room
-        else:
-            return
-    aside.rename(home)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from locution.errors import require, unknown
 from locution.speech.audio import write_flac
 from locution.speech.cache import cache_folder
 from locution.speech.extra_sets import EVERYDAY, everyday_sentences, write_everyday, write_silences
+from locution.speech.kept import aside, publish, use
 from locution.speech.kinds import check_kinds
 from locution.speech.manifest import MANIFEST, Clip, read_manifest, write_manifest
 from locution.speech.sentences import KINDS, SPLITS, sentence
@@ -27,6 +26,7 @@ from locution.speech.synthesis import SAMPLE_RATE, Utterance, draw_utterance, sp
 
 FORMAT = 3  # raised whenever the same settings give other files
 GROUPS = {"everyday": "everyday grammar"}  # "everyday" alone names the sentences written by hand
+MARKER, DESCRIBED = "corpus.json", "settings.json"
 SHARD = 200  # utterances a process: fixed, because it is what makes the samples repeatable
 
 
@@ -134,27 +134,23 @@ def synthesise_corpus(
     """
     settings = settings or CorpusSettings()
     home = Path(folder) if folder is not None else cache_folder() / "corpus" / settings.key()
-    if complete(home, settings):
+    if complete(home, settings) and use(home):
         return home
-    home.parent.mkdir(parents=True, exist_ok=True)
-    aside = home.with_name(f"{home.name}.{os.getpid()}.part")
-    try:
-        with disk_errors(aside):
-            for split in SPLITS:
-                (aside / split).mkdir(parents=True)
-            clips = speak_all(settings, aside, workers, progress)
-            write_manifest(aside / MANIFEST, clips)
-            (aside / "corpus.json").write_text(settings.key())
-            if not complete(home, settings):  # another process may have been faster
-                aside.rename(home)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with disk_errors(home), aside(home) as place:
+        for split in SPLITS:
+            (place / split).mkdir(parents=True)
+        clips = speak_all(settings, place, workers, progress)
+        write_manifest(place / MANIFEST, clips)
+        (place / MARKER).write_text(settings.key())
+        (place / DESCRIBED).write_text(json.dumps(asdict(settings)))
+        publish(place, home)  # or another process was faster, and its work is as good as ours
+    use(home)
     return home
 
 
 def complete(folder: Path, settings: CorpusSettings) -> bool:
     """Say whether a folder holds this corpus with all its files; anything else that is there is refused."""
-    marker = folder / "corpus.json"
+    marker = folder / MARKER
     if not folder.exists():
         return False
     ours = marker.is_file() and marker.read_text() == settings.key()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from locution.errors import UserError, require
+from locution.speech.kept import aside, publish, use
 from locution.speech.logmel import powers
 from locution.speech.sentences import sentence
 from locution.speech.synthesis import Utterance, draw_utterance, speak
@@ -92,20 +91,17 @@ def build_store(
     if marker.exists():
         if marker.read_text() != described:
             raise UserError(f"{folder} holds another store; allowed: an empty folder, or the same settings.")
-        return folder
-    aside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    aside.mkdir(parents=True)
-    try:
+        if use(folder):
+            return folder
+    with aside(folder) as place:
         shards = range(-(-settings.utterances // SHARD))
         with ThreadPoolExecutor(workers) as pool:  # the threads only wait: each shard speaks in its own process
-            for done, _ in enumerate(pool.map(lambda shard: write_shard(settings, aside, shard), shards), 1):
+            for done, _ in enumerate(pool.map(lambda shard: write_shard(settings, place, shard), shards), 1):
                 if progress is not None:
                     progress(min(done * SHARD, settings.utterances), settings.utterances)
-        (aside / "settings.json").write_text(described)
-        if not marker.exists():  # another process may have been faster
-            aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        (place / "settings.json").write_text(described)
+        publish(place, folder)  # or another process was faster
+    use(folder)
     return folder
 
 
