@@ -94,6 +94,8 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
         "recipe": recipe.name,
         "seed": recipe.seed,
         "warnings": results.warnings,
+        "better": {metric.name: metric.better for metric in results.metrics},
+        "cost": {key: value for key, value in vars(results.cost).items() if isinstance(value, (int, float))},
     }
     write_text(run.folder / "results.json", json.dumps(kept, indent=1, ensure_ascii=False))
     return results

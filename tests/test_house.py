@@ -25,6 +25,7 @@ FLOORS = [
     {"tasks"},
     {"conclusion"},
     {"runs"},
+    {"studies"},
     {"cli", "__init__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

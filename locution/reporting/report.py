@@ -60,10 +60,11 @@ def render(folder: Path, results: RunResults) -> str:
         tag("main", sections.notices(results, found), *[_section(one) for one in present]),
         tag("footer", tag("p", "Written by locution. This page holds everything it shows.")),
     )
-    return "<!doctype html>\n" + tag("html", _head(results.title), tag("body", body), lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", head(f"{results.title}: report of a run"), tag("body", body), lang="en") + "\n"
 
 
-def _head(title: str) -> Html:
+def head(title: str) -> Html:
+    """Make the head of a page: its style, and a policy that lets it fetch and run nothing."""
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -71,7 +72,7 @@ def _head(title: str) -> Html:
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name_="color-scheme", content="light dark"),
         tag("meta", name_="referrer", content="no-referrer"),
-        tag("title", f"{title}: report of a run"),
+        tag("title", title),
         tag("style", Html(STYLE.read_text(encoding="utf-8"))),
     )
 
