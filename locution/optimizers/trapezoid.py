@@ -48,8 +48,9 @@ class Trapezoid(Wrapper):
         factor = trapezoid(self.number, self.steps, self.warmup, self.decay)
         for group, peak in zip(self.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
-        self.number += 1
-        return super().step(closure)
+        loss = super().step(closure)
+        self.number += 1  # now: a step that did not fit into memory is taken again
+        return loss
 
     def own_state(self) -> dict[str, Any]:
         """The step's number, and the learning rates at the top."""
