@@ -8,7 +8,8 @@ from typing import Any
 
 from locution.errors import require
 from locution.speech.babble import Texts
-from locution.speech.decoder import DecoderConfig, build_decoder
+from locution.speech.decoder import DecoderConfig, build_decoder, load_decoder
+from locution.speech.frozen import place
 from locution.speech.kinds import check_kinds
 from locution.speech.repetition import Noise, Repetitions
 from locution.speech.sentences import sentence
@@ -81,12 +82,13 @@ class RepetitionData:
 
 @dataclass(frozen=True)
 class DecoderModel:
-    """A small language model writes letter by letter what stands before it; this is its shape, untrained.
+    """A small language model writes letter by letter what stands before it; its shape, and what it starts from.
 
     Parameters
     ----------
     width: of each token's vector. layers, heads: how many. inner: width of the feed-forward layers. theta:
-    base of the rotary positions.
+    base of the rotary positions. start: a folder of weights of this shape to go on from, or "embedded"; else it starts
+    untrained.
 
     >>> DecoderModel(width=8, layers=1, heads=1, inner=16).build(seed=0).num_parameters()
     1152
@@ -99,11 +101,22 @@ class DecoderModel:
     heads: int = 3
     inner: int = 512
     theta: float = 1000.0
+    start: str = ""
 
     def __post_init__(self) -> None:
         require(self.theta > 0, "model.theta", self.theta, "a number above 0, usually 1000")
-        DecoderConfig(**asdict(self))
+        self.config()
+
+    def config(self) -> DecoderConfig:
+        """Say the shape as the model takes it."""
+        return DecoderConfig(**{name: value for name, value in asdict(self).items() if name != "start"})
 
     def build(self, seed: int) -> Any:
-        """Make the model, its first weights drawn by the seed."""
-        return build_decoder(DecoderConfig(**asdict(self)), seed)
+        """Make the model, its first weights drawn by the seed or taken from `start`."""
+        model = build_decoder(self.config(), seed)
+        if self.start:
+            weights = load_decoder(place(self.start, "decoder"))[0].state_dict()
+            shapes = [{name: tensor.shape for name, tensor in one.items()} for one in (weights, model.state_dict())]
+            require(shapes[0] == shapes[1], "model.start", self.start, f"weights of the shape {self.config()}")
+            model.load_state_dict(weights)
+        return model
