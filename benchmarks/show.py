@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.side_by_side import AUDIO
+
 RESULTS = Path(__file__).with_name("results")
 
 
 def table(title: str, rows: list[dict[str, object]]) -> list[str]:
     """Write one comparison as a table, a ratio a line."""
-    lines = [f"### {title}", "", "| | ratio | middle half | goal | |", "|---|---:|---|---:|---|"]
+    heard = any(row.get("unit") == AUDIO for row in rows)
+    head, rule = ("| | s of audio a second | ", "|---|---:|") if heard else ("| | ", "|---|")
+    lines = [f"### {title}", "", f"{head}ratio | middle half | goal | |", f"{rule}---:|---|---:|---|"]
     for row in rows:
         goal = "" if row["goal"] is None else f"{row['goal']:.2f}"
         spread = f"{row['low']:.2f} to {row['high']:.2f}"
         met = "" if row["goal"] is None else "met" if row["met"] else "missed"
-        lines.append(f"| {row['name']} | {row['median']:.2f} | {spread} | {goal} | {row['note'] or met} |")
+        speed = f" {1e6 / float(str(row['microseconds'])):,.4g} |" if heard else ""
+        lines.append(f"| {row['name']} |{speed} {row['median']:.2f} | {spread} | {goal} | {row['note'] or met} |")
     return [*lines, ""]
 
 
@@ -26,9 +31,14 @@ def main() -> None:
         machine = found["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         print(f"## {found['benchmark']}\n")
-        print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.1f}; {versions}\n")
+        chip = f"{machine['accelerator']}; " if machine.get("accelerator") else ""
+        print(
+            f"{chip}{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.1f}; {versions}\n"
+        )
         for title, rows in found["tables"].items():
             print("\n".join(table(title, rows)))
+        if found.get("facts"):
+            print("\n".join([*found["facts"], ""]))
 
 
 if __name__ == "__main__":

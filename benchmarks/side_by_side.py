@@ -8,13 +8,15 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+AUDIO = "second of audio"  # the unit of all that hears
+WIDE, ROOM = 44, 22  # columns of a printed table
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Ratio:
     microseconds: float
     goal: float | None = None
     note: str = ""
+    unit: str = "step"
 
     @property
     def met(self) -> bool:
@@ -42,8 +45,22 @@ def cpu_seconds(action: Callable[[], Any]) -> float:
     return time.process_time() - begun
 
 
-def interleave(contestants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def clock_of(device: str) -> Callable[[], float]:
+    """Choose the clock: this process's CPU time, or on an accelerator the wall's, when all that was begun is done."""
+    import torch
+
+    def wall() -> float:
+        torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    return time.process_time if device == "cpu" else wall
+
+
+def interleave(
+    contestants: Mapping[str, Callable[[], Any]], rounds: int, device: str = "cpu"
+) -> dict[str, list[float]]:
     """Let everyone run once per round, the order turning, after one round that nobody counts."""
+    clock = clock_of(device)
     names = list(contestants)
     for name in names:
         contestants[name]()
@@ -51,47 +68,61 @@ def interleave(contestants: Mapping[str, Callable[[], Any]], rounds: int) -> dic
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            times[name].append(cpu_seconds(contestants[name]))
+            begun = clock()
+            contestants[name]()
+            times[name].append(clock() - begun)
     return times
 
 
-def compare(times: Mapping[str, list[float]], name: str, against: str, steps: int, goal: float | None = None) -> Ratio:
-    """Compare two contestants round by round."""
+def compare(
+    times: Mapping[str, list[float]],
+    name: str,
+    against: str,
+    steps: float,
+    goal: float | None = None,
+    unit: str = "step",
+) -> Ratio:
+    """Compare two contestants round by round; `steps` counts what each did in a round, in `unit`s."""
     ratios = [one / other for one, other in zip(times[name], times[against], strict=True)]
     quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
     each = statistics.median(times[name]) / steps * 1e6
-    return Ratio(name, against, statistics.median(ratios), quarters[0], quarters[2], each, goal)
+    return Ratio(name, against, statistics.median(ratios), quarters[0], quarters[2], each, goal, unit=unit)
 
 
 def show(title: str, ratios: list[Ratio]) -> None:
     """Print a table."""
     print(f"\n{title}")
-    print(f"  {'':<34}{'us a step':>10}{'ratio':>8}{'middle half':>16}{'goal':>8}")
+    unit = ratios[0].unit if ratios else "step"
+    print(f"  {'':<{WIDE}}{'us a ' + unit:>{ROOM}}{'ratio':>8}{'middle half':>16}{'goal':>8}")
     for ratio in ratios:
         if ratio.note:
-            print(f"  {ratio.name:<34}{'not run':>10}  {ratio.note}")
+            print(f"  {ratio.name:<{WIDE}}{'not run':>{ROOM}}  {ratio.note}")
             continue
         goal = f"{ratio.goal:.2f}" if ratio.goal is not None else ""
         half = f"{ratio.low:.2f} to {ratio.high:.2f}"
         missed = "" if ratio.met else "  missed"
-        print(f"  {ratio.name:<34}{ratio.microseconds:>10.1f}{ratio.median:>8.3f}{half:>16}{goal:>8}{missed}")
+        print(f"  {ratio.name:<{WIDE}}{ratio.microseconds:>{ROOM}.1f}{ratio.median:>8.3f}{half:>16}{goal:>8}{missed}")
 
 
 def machine() -> dict[str, Any]:
     """Describe the machine and the versions."""
+    import torch
+
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         found = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = found[0] if found else model
-    versions = {name: version(name) for name in ("torch", "numpy", "transformers")}
+    versions = {name: version(name) for name in ("torch", "numpy", "transformers", "accelerate")}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": model,
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": versions,
+        "accelerator": device,
+        "versions": {name: found for name, found in versions.items() if found is not None},
         "load_average": load,
     }
 
@@ -104,12 +135,18 @@ def version(name: str) -> str | None:
         return None
 
 
-def finish(benchmark: str, tables: Mapping[str, list[Ratio]], *, quick: bool) -> int:
-    """Write the results down, print the last line, and return the exit code: 1 if a goal was missed."""
+def finish(benchmark: str, tables: Mapping[str, list[Ratio]], *, quick: bool, facts: Sequence[str] = ()) -> int:
+    """Write the results down, print the last line, and return the exit code: 1 if a goal was missed.
+
+    `facts` are lines of Markdown that belong to the tables.
+    """
+    for line in facts:
+        print(line)
     RESULTS.mkdir(exist_ok=True)
     ratios = [ratio for table in tables.values() for ratio in table]
     kept = {title: [asdict(ratio) | {"met": ratio.met} for ratio in table] for title, table in tables.items()}
     record = {"benchmark": benchmark, "quick": quick, "machine": machine(), "tables": kept}
+    record |= {"facts": list(facts)} if facts else {}
     (RESULTS / f"{benchmark}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     goals = [ratio for ratio in ratios if ratio.goal is not None and not ratio.note]
     missed = [ratio for ratio in goals if not ratio.met]
