@@ -60,12 +60,29 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
         elif re.fullmatch(r"[-~][A-Za-z]\w*", word):
             off.append(word[1:])
         elif "=" in word and not word.startswith(("+", "~", "-")):
-            settings.append(f"++{word}")
+            settings.append(f"++{own_data(word)}")
         else:
             raise UserError(f"'{word}' is no override; allowed: key=value, +method, +method.setting=value, -method.")
     fields = [s for s in settings if s.startswith("++methods.")]
     rest = [s for s in settings if not s.startswith("++methods.")]
     return [*switched.values(), *fields, *rest], off
+
+
+def own_data(word: str) -> str:
+    """Let data=PATH say where one's own data are: a path that is there becomes a whole one, and no part of a grammar.
+
+    A value in braces stays the mapping that it is.
+
+    >>> own_data("data=hf:mine/speech"), own_data("data={name: line}"), own_data("data.path=none/such")
+    ("data.path='hf:mine/speech'", 'data={name: line}', "data.path='none/such'")
+    """
+    key, _, value = word.partition("=")
+    if key not in ("data", "data.path") or value.startswith("{") or value in ("", "null"):
+        return word
+    place = Path(value.strip("'\"")).expanduser()
+    plain = str(place.resolve()) if place.exists() else value.strip("'\"")
+    quoted = plain.replace("'", "\\'").replace("${", "\\${")
+    return f"data.path='{quoted}'"
 
 
 def compose(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:

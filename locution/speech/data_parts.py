@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from locution.engine.random import stream_key
 from locution.errors import UserError, require
+from locution.speech.check_data import usable
 from locution.speech.corpus import CorpusSettings, synthesise_corpus
 from locution.speech.extra_sets import EVERYDAY
 from locution.speech.manifest import Clip, read_manifest
+from locution.speech.splits import SPLITS
 
 Told = Callable[[int, int], None]
-SPLITS = ("train", "dev", "test")
+
+
+def say_aloud(line: str) -> None:
+    """Print a line where it does not mix with results."""
+    print(line, file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class SpeechData:
     """A speech corpus is recordings with what is said in them, split so that no sentence and no voice is in two parts.
 
-    Without a `manifest` it is synthesised: `train`, `dev` and `test` count the utterances, `kind` is what is said, or
+    Without a `path` it is synthesised: `train`, `dev` and `test` count the utterances, `kind` is what is said, or
     `kinds` with their shares; `everyday` counts the test sentences written by hand, each clean and with noise at 20 and
     10 dB; `silence` is the share of training clips of mere noise, whose text is empty.
-    `manifest` names a file of JSON lines, or its folder: each line has `path` and `text`, and may have `speaker` and
-    `split`; where no line has a split, a tenth of the speakers (or clips) is held out. `allow_missing` goes on
-    without the files that are not there. `cache` hears the training speech once and keeps the encoder's frames;
+    `path` names data of one's own, in any form that `read_source` knows. Splits that they bring are used; else a tenth
+    of the speakers (or clips) is held out for each. Data with problems are refused, or with `allow_missing` used
+    without the clips that have them. `token_budget` makes batches of so many places, padding included, instead of
+    `batch_size` utterances. `cache` hears the training speech once and keeps the encoder's frames;
     without it every clip is read and heard anew in each epoch, which is what changing its sound in training needs.
 
     >>> SpeechData(batch_size=0)
@@ -41,49 +48,35 @@ class SpeechData:
     test: int = 600
     kind: str = "commands"
     seed: int = 0
-    manifest: str = ""
+    path: str = ""
     allow_missing: bool = False
     kinds: dict[str, float] | None = None
     everyday: int = EVERYDAY
     silence: float = 0.02
+    token_budget: int | None = None
     cache: bool = True
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
+        fits = self.token_budget is None or self.token_budget >= 1
+        require(fits, "data.token_budget", self.token_budget, "a whole number from 1, or null")
         self.settings()
 
     def settings(self) -> CorpusSettings:
-        """What is synthesised where no manifest is given."""
+        """What is synthesised where no path is given."""
         counts = (self.train, self.dev, self.test)
         return CorpusSettings(*counts, self.kind, self.seed, self.kinds, self.everyday, self.silence)
 
-    def clips(self, told: Told | None = None, workers: int = 2) -> dict[str, list[Clip]]:
-        """Find the clips of each split, synthesising them if need be."""
-        if not self.manifest:
-            found = read_manifest(synthesise_corpus(self.settings(), workers=workers, progress=told))
+    def clips(
+        self, told: Told | None = None, workers: int = 2, say: Callable[[str], None] = say_aloud
+    ) -> dict[str, list[Clip]]:
+        """Find the clips of each split, synthesising them if need be; `say` hears what was done with one's own."""
+        if self.path:
+            found = usable(self.path, go_on=self.allow_missing, told=told, say=say)
         else:
-            found = divided(read_manifest(self.manifest, allow_missing=self.allow_missing))
+            found = read_manifest(synthesise_corpus(self.settings(), workers=workers, progress=told))
         parts = {split: [clip for clip in found if clip.split == split] for split in SPLITS}
         for split, clips in parts.items():
             if not clips:
-                raise UserError(f"{self.manifest}: no clip is of the split '{split}'; allowed: train, dev and test.")
+                raise UserError(f"{self.path}: no clip is of the split '{split}'; allowed: train, dev and test.")
         return parts
-
-
-def divided(clips: list[Clip]) -> list[Clip]:
-    """Split clips that say nothing of a split: by their speaker, or by their path where they name none.
-
-    >>> from pathlib import Path
-    >>> clips = [Clip(Path(f"{n}.flac"), "a", speaker=f"s{n % 40}") for n in range(400)]
-    >>> parts = {split: {c.speaker for c in divided(clips) if c.split == split} for split in SPLITS}
-    >>> len(parts["train"] & parts["test"]), len(parts["train"]) > 25
-    (0, True)
-    """
-    if any(clip.split for clip in clips):
-        return clips
-
-    def split(clip: Clip) -> str:
-        draw = stream_key(0, f"split {clip.speaker or clip.path.name}") % 10
-        return {0: "dev", 1: "test"}.get(draw, "train")
-
-    return [replace(clip, split=split(clip)) for clip in clips]

@@ -32,11 +32,12 @@ class Clip:
 
 
 def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
-    """Write clips as JSON lines, their paths relative to the manifest's folder."""
+    """Write clips as JSON lines, their paths relative to the manifest's folder where they lie under it."""
     lines = []
     for clip in clips:
-        entry = asdict(clip) | {"path": clip.path.relative_to(path.parent).as_posix()}
-        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        inside = clip.path.is_relative_to(path.parent)
+        place = clip.path.relative_to(path.parent) if inside else clip.path.absolute()
+        lines.append(json.dumps(asdict(clip) | {"path": place.as_posix()}, ensure_ascii=False) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ from locution.engine.random import stream_key
 from locution.errors import UserError
 from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
+from locution.speech.sources.found import listed
 
 SPLITS = ("train", "dev", "test")
 HELD_OUT = 0.1  # share of the clips that a split which is made takes
@@ -20,8 +21,8 @@ def divided(clips: Sequence[Clip]) -> tuple[list[Clip], str]:
 
     Splits that the clips bring with them are used. A missing "dev" or "test" takes a tenth of what there is to train
     on: by speaker where three or more are known, else by clip, clips that say the same kept together. The same clips
-    are always split alike. Returns the clips, each with its split, and one line that says what was done. Raises
-    UserError for a name that is no split, and where there is too little to part.
+    are always split alike. Returns the clips, each with its split, and what was done in words. Raises UserError for
+    a name that is no split, and where there is too little to part.
 
     >>> from pathlib import Path
     >>> clips = [Clip(Path(f"{n}.flac"), "a", speaker=f"s{n % 40}") for n in range(400)]
@@ -29,7 +30,7 @@ def divided(clips: Sequence[Clip]) -> tuple[list[Clip], str]:
     >>> {split: len({clip.speaker for clip in parts if clip.split == split}) for split in SPLITS}
     {'train': 32, 'dev': 4, 'test': 4}
     >>> said
-    'dev and test were split off, each a tenth, by speaker: train 320 clips, dev 40, test 40'
+    'dev and test were split off, each a tenth, by speaker'
 
     Reference: V. Panayotov et al., 2015, "LibriSpeech: an ASR corpus based on public domain audio books", section 3
     (speakers of the parts kept apart).
@@ -46,11 +47,12 @@ def divided(clips: Sequence[Clip]) -> tuple[list[Clip], str]:
     if missing:
         made = " and ".join(sorted(missing))
         how = f"{made} {'were' if len(missing) > 1 else 'was'} split off, {'each ' * (len(missing) > 1)}a tenth, {how}"
-    counts = {split: sum(clip.split == split for clip in found) for split in SPLITS}
-    if not all(counts.values()):
-        raise UserError(f"{len(clips)} clips leave {counts} for the splits; allowed: at least one clip in each.")
-    numbers = ", ".join(f"{split} {count:,}" + " clips" * (split == "train") for split, count in counts.items())
-    return found, f"{how}: {numbers}"
+    lacking = [split for split in SPLITS if not any(clip.split == split for clip in found)]
+    if lacking:
+        raise UserError(
+            f"{len(clips)} clips leave none for {listed(lacking)}; allowed: at least one clip in each split."
+        )
+    return found, how
 
 
 def split_off(clips: Sequence[Clip], split: str) -> tuple[list[Clip], str]:

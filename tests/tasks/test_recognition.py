@@ -54,8 +54,8 @@ def test_a_manifest_of_ones_own_with_missing_files(run: Run, tmp_path: Path, mon
     corpus = next((run.folder.parent / "cache" / "corpus").iterdir())
     shutil.copytree(corpus, tmp_path / "mine")
     (tmp_path / "mine" / "train" / "00000.flac").unlink()
-    words = (*SMALL, f"data.manifest={tmp_path / 'mine'}", f"run_dir={tmp_path}/run")
-    with pytest.raises(UserError, match=r"1 of 60 files are missing: .*00000\.flac"):
+    words = (*SMALL, f"data={tmp_path / 'mine'}", f"run_dir={tmp_path}/run")
+    with pytest.raises(UserError, match=r"1 of 60 clips have problems: sound file is missing \(1: 00000\.flac\)\. locution check-data"):
         locution.train("speech", *words, quiet=True)
     again = locution.train("speech", *words[:-1], f"run_dir={tmp_path}/rest", "data.allow_missing=true", quiet=True)
     assert again.results["metrics"]["wer"]["value"] > 0
