@@ -18,6 +18,7 @@ from locution.engine.compiled import Closure
 from locution.engine.device import pick_device
 from locution.engine.distributed import Group
 from locution.engine.fast_linear import fast_linear
+from locution.engine.memory import fitting
 from locution.engine.method import SEAMS, Method, Plan, Step, ordered, seams
 from locution.engine.modes import batch_norms, frozen_statistics, train_mode
 from locution.engine.observer import Observer
@@ -133,6 +134,17 @@ class Engine:
 
     def gradient(self, turn: Turn, parts: list[tuple[Batch, float]]) -> Tensor:
         """Do everything that must happen again on a second pass: forward, loss and gradient of the whole batch."""
+        total = fitting(self, turn, parts)
+        self.passes += 1
+        total = self.group.add_gradients(turn.trained, total)
+        if self.passes == 1 and self.watch.due():
+            self.watch.gradient()
+        for method in self.seams["gradient"]:
+            method.gradient(turn.trained, self.now)
+        return total
+
+    def backward(self, turn: Turn, parts: list[tuple[Batch, float]]) -> Tensor:
+        """Add up the gradients of all micro-batches, each weighed by its share; return the loss of them all."""
         for parameter in turn.trained:
             parameter.grad = None
         total = self.zero
@@ -143,12 +155,6 @@ class Engine:
                 loss = loss if share == 1.0 else loss * share
                 loss.backward()  # type: ignore[no-untyped-call]  # 3 gradient
                 total = loss.detach() if total is self.zero else total + loss.detach()
-        self.passes += 1
-        total = self.group.add_gradients(turn.trained, total)
-        if self.passes == 1 and self.watch.due():
-            self.watch.gradient()
-        for method in self.seams["gradient"]:
-            method.gradient(turn.trained, self.now)
         return total
 
     def forward(self, turn: Turn, batch: Batch, now: Step) -> Tensor:

@@ -84,6 +84,7 @@ def save(engine: Engine) -> dict[str, Any]:
             "epoch": engine.epoch,
             "step_in_epoch": engine.step_in_epoch,
             "origin": list(engine.origin),
+            "accumulate": engine.accumulate,
         },
         "seed": engine.seed,
     }
@@ -103,6 +104,7 @@ def load(engine: Engine, saved: dict[str, Any]) -> None:
     engine.watch.load_state_dict(saved["watch"])
     where = saved["position"]
     engine.number, engine.epoch, engine.step_in_epoch = where["step"], where["epoch"], where["step_in_epoch"]
+    engine.accumulate = max(engine.accumulate, where.get("accumulate", 1))  # cut finer, for memory had run out
     first_step, first_epoch = where["origin"]
     engine.origin = (first_step, first_epoch)
     engine.loaded = None
