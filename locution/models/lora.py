@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from locution.engine.method import Method, Plan
 from locution.engine.random import generator
@@ -68,6 +69,16 @@ class LoRA(nn.Module):
         self.up = nn.Parameter(torch.zeros(base.out_features, rank, device=base.weight.device))  # (out, r)
 
     @property
+    def weight(self) -> Tensor:
+        """The frozen weight, for code that asks a layer for its type or its place."""
+        return self.base.weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias."""
+        return self.base.bias
+
+    @property
     def rank(self) -> int:
         """How many rows the thin matrices have."""
         return len(self.down)
@@ -121,6 +132,8 @@ def add_lora(
 ) -> nn.Module:
     """Put a LoRA layer in the place of each linear layer whose name matches; other weights stay as they were.
 
+    The last layer of torch's own attention stays too: that reads its weight and never calls it.
+
     >>> net = add_lora(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), "0", rank=1)
     >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     ['0.down', '0.up', '2.weight', '2.bias']
@@ -130,6 +143,8 @@ def add_lora(
 
     def adapted(name: str, layer: nn.Module) -> nn.Module:
         assert isinstance(layer, nn.Linear)
+        if isinstance(layer, NonDynamicallyQuantizableLinear):
+            return layer
         return LoRA(layer, rank, alpha, dropout, generator(seed, f"lora {name}"))
 
     return replace_layers(model, adapted, pattern)

@@ -250,3 +250,16 @@ def test_two_adapters_in_one_folder_leave_the_last(tmp_path: Path) -> None:
     x = torch.randn(2, 4)
     shutil.copytree(tmp_path, tmp_path / "copy")
     assert torch.equal(load_adapter(network(), tmp_path / "copy")(x), model(x))
+
+
+def test_torchs_own_attention_keeps_the_layer_whose_weight_it_reads() -> None:
+    model: Any = add_lora(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), rank=1)
+    assert isinstance(model.linear1, LoRA)
+    assert not isinstance(model.self_attn.out_proj, LoRA)
+    assert model(torch.zeros(1, 3, 4)).shape == (1, 3, 4)
+
+
+def test_a_layer_shows_the_frozen_weight() -> None:
+    layer = LoRA(nn.Linear(2, 2), rank=1)
+    assert layer.weight is layer.base.weight
+    assert layer.bias is layer.base.bias
