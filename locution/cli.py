@@ -126,6 +126,35 @@ def transcribe(run: str, *files: str, json: bool = False) -> None:
     sys.exit(runs.Run.open(run).transcribe(files, as_json=json))
 
 
+@app.command(name="check-data")
+def check_data(path: str, *, clean: str = "", quiet: bool = False) -> None:
+    """Look for what is wrong with speech data before training; exit code 0 where nothing is, else 1.
+
+    Parameters
+    ----------
+    path: a folder of recordings, a CSV, TSV or JSONL file, or a dataset saved to disk: whatever data=PATH takes.
+    clean: a .jsonl file to write the good clips to, ready for data=; what is left out, and why, goes beside it.
+    quiet: show no progress.
+    """
+    from locution.speech import check_data_shown
+
+    sys.exit(check_data_shown.show(path, clean, quiet=quiet))
+
+
+@app.command
+def cache(what: str = "", *, clear: bool = False) -> None:
+    """Show what is kept to be used again (encoders' frames, synthetic speech), or clear it.
+
+    Parameters
+    ----------
+    what: a kind (frames, corpus, spoken, imported) or a key; everything if it is not given.
+    clear: remove it; what a process is using stays, and makes the exit code 1.
+    """
+    from locution.speech import cache_shown
+
+    sys.exit(cache_shown.show(what, empty=clear))
+
+
 @app.command
 def recipes() -> None:
     """List the recipes that `train` takes."""

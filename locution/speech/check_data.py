@@ -134,11 +134,12 @@ def _digest(data: bytes) -> str:
 def usable(where: str, *, go_on: bool, told: Told | None, say: Callable[[str], None]) -> list[Clip]:
     """Give the clips of one's own data that can be trained on, each with its split, and say what is left out.
 
-    Clips over 30 s are left out, for a clip that is cut no longer says its label. Any other problem raises one
+    Clips over 30 s are left out, for a clip that is cut no longer says all of its label. Any other problem raises one
     UserError, or with `go_on` leaves its clip out as well.
     """
     checked = check_clips(read_source(where, told), decode=False, told=told)
-    harmful = {one.row for one in checked.findings if one.problem != "long"}
+    long = {one.row for one in checked.findings if one.problem == "long"}
+    harmful = {one.row for one in checked.findings} - long
     if (harmful or checked.lines) and not go_on:
         many = len(harmful) + len(checked.lines)
         raise UserError(

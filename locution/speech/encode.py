@@ -91,4 +91,5 @@ def frames_of_files(
                 progress(done, len(paths))
             yield clip
 
-    return keep_frames(frames_key(encoder, files_digest(paths), precision), len(paths), make, folder)
+    key, about = frames_key(encoder, files_digest(paths), precision), str(Path(paths[0]).parent) if paths else ""
+    return keep_frames(key, len(paths), make, folder, about)
