@@ -54,17 +54,22 @@ def train(
 
 
 @app.command
-def evaluate(run: str, *, json: bool = False) -> None:
+def evaluate(run: str, *, against: str = "", json: bool = False) -> None:
     """Judge a run on data it never learnt from, every figure with its interval.
 
     Parameters
     ----------
     run: a run folder, or a recipe's name for its newest run.
+    against: another run of speech: how far the two are apart, utterance by utterance, on the same test set.
     json: print one JSON object instead of a table.
     """
     from locution import runs
 
-    runs.Run.open(run).show_evaluation(as_json=json)
+    opened = runs.Run.open(run)
+    if against:
+        opened.show_difference(runs.Run.open(against), as_json=json)
+    else:
+        opened.show_evaluation(as_json=json)
 
 
 @app.command

@@ -80,6 +80,7 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
     """Complete the results and write them as JSON, as a report and as a card."""
     from locution.reporting.card import write_card
     from locution.reporting.report import write_report
+    from locution.reporting.stored import write_utterances
 
     recipe = run.recipe
     results.cost = replace(spent, more=results.cost.more)
@@ -89,6 +90,8 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
         results.notes.append(f"Training stopped early: {reason}.")
     write_report(run.folder, results)
     write_card(run.folder, results)
+    if results.utterances:
+        write_utterances(run.folder, results.utterances)
     kept: dict[str, Any] = {
         **results.as_json(),
         "recipe": recipe.name,

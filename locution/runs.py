@@ -93,6 +93,17 @@ class Run:
         else:
             self.task.show(results)
 
+    def show_difference(self, other: Run, *, as_json: bool = False) -> None:
+        """Print how far this run's transcripts are better or worse than those of another on the same test set."""
+        from locution.reporting.tables import print_difference
+        from locution.tasks.against import against
+
+        results = against(self.folder, other.folder)
+        if as_json:
+            print(json.dumps(results.as_json(), ensure_ascii=False))
+        else:
+            print_difference(results)
+
     def predict(self, inputs: Sequence[str]) -> list[str]:
         """Answer for new inputs, a line each."""
         if not inputs:

@@ -103,10 +103,10 @@ def rule(x1: float, y1: float, x2: float, y2: float, class_: str = "grid") -> Ht
     return tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
 
 
-def dot(x: float, y: float, colour: str, words: str = "") -> Html:
-    """Draw a dot; `words` are shown to whoever points at it."""
+def dot(x: float, y: float, colour: str, words: str = "", size: float = 4.0) -> Html:
+    """Draw a dot of a radius of `size`; `words` are shown to whoever points at it."""
     inside = tag("title", words) if words else None
-    return tag("circle", inside, cx=f"{x:.1f}", cy=f"{y:.1f}", r="4", class_=f"dot {colour}")
+    return tag("circle", inside, cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{size:.3g}", class_=f"dot {colour}")
 
 
 def line_chart(lines: Sequence[Line], *, alt: str, log: bool = False, limit: float | None = None) -> Html:

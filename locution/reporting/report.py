@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from locution.engine.durable import write_text
-from locution.reporting import errors_shown, origin, sections
+from locution.reporting import errors_shown, origin, sections, speech_sections
 from locution.reporting.curves import curves
 from locution.reporting.markup import Html, join, tag
 from locution.reporting.results import RunResults
@@ -44,6 +44,7 @@ def render(folder: Path, results: RunResults) -> str:
     every: list[Section | None] = [
         sections.headline(results),
         *errors_shown.shown(results),
+        *speech_sections.shown(results.speech),
         sections.tables(results.tables),
         sections.learning(found),
         sections.gradients(found),
@@ -60,7 +61,11 @@ def render(folder: Path, results: RunResults) -> str:
         tag("main", sections.notices(results, found), *[_section(one) for one in present]),
         tag("footer", tag("p", "Written by locution. This page holds everything it shows.")),
     )
-    return "<!doctype html>\n" + tag("html", head(f"{results.title}: report of a run"), tag("body", body), lang="en") + "\n"
+    return (
+        "<!doctype html>\n"
+        + tag("html", head(f"{results.title}: report of a run"), tag("body", body), lang="en")
+        + "\n"
+    )
 
 
 def head(title: str) -> Html:

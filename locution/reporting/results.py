@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from locution.errors import UserError, require
 from locution.reporting.units import figure
+
+if TYPE_CHECKING:
+    from locution.reporting.speech_results import SpeechFindings
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,9 @@ class WrongAnswer:
 class Utterance:
     """An utterance of the test set: what was said, what was written, normalised as they were scored.
 
-    `encoder` is what the frozen encoder alone would have written; `seconds` is the length of the audio.
+    `encoder` is what the frozen encoder alone would have written; `seconds` is the length of the audio. `group` names
+    the test set or condition it belongs to, `speaker` who said it; `probability` is the model's own, from 0 to 1, that
+    it is right.
     """
 
     name: str
@@ -123,6 +128,9 @@ class Utterance:
     hypothesis: str
     encoder: str | None = None
     seconds: float | None = None
+    group: str = ""
+    speaker: str = ""
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,7 @@ class RunResults:
     utterances: list[Utterance] = field(default_factory=list)
     hearing: list[Hearing] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    speech: SpeechFindings | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics as `evaluate --json` prints them."""

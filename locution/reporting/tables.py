@@ -79,3 +79,20 @@ def print_heard(results: RunResults, count: int = 10) -> None:
     print_transcriptions(results.utterances[:: max(1, len(results.utterances) // count)], count)
     for line in (*results.notes, *results.limits[:1]):
         print(line)
+
+
+def print_difference(results: RunResults, console: Console | None = None) -> None:
+    """Print how far two runs are apart, and where they differ most."""
+    console = console or Console()
+    print_metrics(results, console)
+    for one in results.tables:
+        shown = Table(title=one.title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for name in one.columns:
+            shown.add_column(name, overflow="fold")
+        for row in one.rows:
+            shown.add_row(*[Text(clean(f"{value:+d}" if isinstance(value, int) else value)) for value in row])
+        if one.rows:
+            console.print()
+            console.print(shown)
+    for line in results.notes:
+        console.print(Text(clean(line)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from locution.engine.loop import Engine, Turn
 from locution.engine.random import generator
 from locution.errors import UserError
 from locution.speech.audio import AudioError, write_flac
-from locution.speech.control import Listening, listening
 from locution.speech.ctc import CHARACTERS
 from locution.speech.encode import encode_clips, frames_of_files
 from locution.speech.generate import write_all
-from locution.speech.judge import encoder_alone, hallucination_rate, judge
+from locution.speech.hallucination import hallucination_rate
+from locution.speech.judge import encoder_alone, judge
 from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
-from locution.speech.recogniser import Recogniser, transcript_objective
-from locution.speech.utterances import Utterances
+from locution.speech.recogniser import Recogniser
 
 
 class Speller(nn.Module):
@@ -103,19 +100,3 @@ def test_noise_has_its_level_and_its_slope() -> None:
     pitch = np.fft.rfftfreq(len(wave), 1 / 16000)
     low, high = (power[(pitch > a) & (pitch < b)].mean() for a, b in ((200, 250), (3200, 4000)))
     assert np.log10(low / high) == pytest.approx(2 * slope * np.log10(16), abs=0.1)
-
-
-def test_training_that_does_not_listen_is_stopped(language_model: Any, tokenizer: Any) -> None:
-    recogniser = make(language_model, tokenizer)
-    data = Utterances.of(recogniser, [spelt(text) for text in TEXTS], TEXTS, batch_size=4)
-    observer = Listening(data.batch(range(4)), patience=6, least=0.05)
-    turn = Turn(transcript_objective, partial(torch.optim.SGD, lr=0.0))
-    engine = Engine(recogniser, turn, observers=[observer], device="cpu", measure_every=3).fit(data, epochs=50)
-    gaps = listening(recogniser, data.batch(range(4)))
-    assert gaps["shuffled"] - gaps["heard"] < 0.05  # it learns nothing at a rate of zero
-    assert engine.number == 6
-    turn = Turn(transcript_objective, partial(torch.optim.AdamW, lr=2e-2, weight_decay=0.0))
-    observer = Listening(data.batch(range(4)), patience=60)
-    engine = Engine(recogniser, turn, observers=[observer], device="cpu").fit(data, epochs=100)
-    assert engine.number == 100
-    assert recogniser.projector.training

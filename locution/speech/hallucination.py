@@ -1,0 +1,87 @@
+"""Text that nobody said: what a recogniser writes for noise and for silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from locution.engine.random import generator
+from locution.errors import unknown
+from locution.speech.audio import SAMPLE_RATE, Samples
+from locution.speech.encode import encode_clips
+from locution.speech.generate import Written, write_all
+from locution.speech.noise import noise_clip
+from locution.speech.recogniser import Recogniser
+
+SOUNDS = ("noise", "silence")
+
+
+@dataclass(frozen=True)
+class Hallucinations:
+    """What was written for clips in which nobody speaks."""
+
+    sound: str
+    written: tuple[Written, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """List what was written, without the clips for which nothing was."""
+        return [one.text for one in self.written if one.text]
+
+    @property
+    def rate(self) -> float:
+        """The share of clips for which anything was written."""
+        return len(self.texts) / len(self.written)
+
+
+def empty_clip(sound: str, index: int, seed: int = 1) -> Samples:
+    """Make a clip in which nobody speaks: coloured noise, or silence of half a second to four.
+
+    Every other silence is digital, the rest has the hiss of a good converter, 80 dB below full scale.
+
+    >>> bool(empty_clip("silence", 0).any()), float(abs(empty_clip("silence", 1)).max()) < 0.001
+    (False, True)
+    """
+    if sound not in SOUNDS:
+        raise unknown("sound without speech", sound, SOUNDS)
+    if sound == "noise":
+        return noise_clip(index, seed)
+    import torch
+
+    draw = generator(seed, "silence", index)
+    count = int(SAMPLE_RATE * (0.5 + 3.5 * torch.rand(1, generator=draw).item()))
+    hiss = 1e-4 * torch.randn(count, generator=draw).numpy() if index % 2 else np.zeros(count)
+    return np.asarray(hiss, dtype=np.float32)
+
+
+def hallucinations(
+    recogniser: Recogniser, sound: str = "noise", *, clips: int = 40, seed: int = 1, precision: str = "fp32"
+) -> Hallucinations:
+    """Let a recogniser write down clips of mere noise or silence."""
+    waves = [empty_clip(sound, index, seed) for index in range(clips)]
+    seconds = [len(wave) / SAMPLE_RATE for wave in waves]
+    frames = dict(encode_clips(recogniser.encoder, waves.__getitem__, seconds, precision=precision))
+    return Hallucinations(sound, tuple(write_all(recogniser, [frames[i] for i in range(clips)], precision=precision)))
+
+
+def hallucination_rate(
+    recogniser: Recogniser, *, sound: str = "noise", clips: int = 40, seed: int = 1, precision: str = "fp32"
+) -> float:
+    """A hallucination is text that nobody said; its rate is the share of clips without speech that get any text.
+
+    `sound` is "noise" or "silence".
+
+    Reference: A. Koenecke et al., 2024, "Careless Whisper: Speech-to-Text Hallucination Harms", section 3.
+    """
+    return hallucinations(recogniser, sound, clips=clips, seed=seed, precision=precision).rate
+
+
+def stopped_by(written: Sequence[Written], why: str) -> int:
+    """Count the transcripts that were stopped because they repeated themselves ("loop") or grew too long ("limit").
+
+    >>> stopped_by([Written("a", "end", 1), Written("b b", "loop", 2)], "loop")
+    1
+    """
+    return sum(one.stopped == why for one in written)
