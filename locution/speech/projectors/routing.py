@@ -68,16 +68,17 @@ def router_logits(x: Tensor, weight: Tensor) -> Tensor:
 def top_gates(logits: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """Choose the `top` likeliest experts of each row of logits (..., E) and share the row among them.
 
-    Returns gates (..., top), their probabilities divided by their sum, and the experts' numbers (..., top).
+    Returns gates (..., top), their probabilities divided by their sum, and the experts' numbers (..., top). A single
+    expert's gate is its probability as it is: divided by itself it would be 1, and the router would learn nothing.
 
     >>> gates, chosen = top_gates(torch.tensor([0.5, 0.3, 0.2]).log(), 2)
     >>> gates, chosen
     (tensor([0.6250, 0.3750]), tensor([0, 1]))
 
-    Reference: D. Lepikhin et al., 2020, "GShard", algorithm 1.
+    Reference: D. Lepikhin et al., 2020, "GShard", algorithm 1; W. Fedus et al., 2021, "Switch Transformers", eq. (2).
     """
     best, chosen = logits.topk(top, dim=-1)
-    return best.softmax(-1), chosen
+    return best.softmax(-1) if top > 1 else logits.softmax(-1).gather(-1, chosen), chosen
 
 
 def mean_over(values: Tensor, counted: Tensor) -> Tensor:
