@@ -139,6 +139,29 @@ def writer_parameters(shape: WriterShape) -> int:
     return shape.layers * writer_linears(shape) + shape.width * shape.tokens
 
 
+def kept_for_backward(shape: WriterShape, places: int, number: int = 2) -> int:
+    """Count the bytes that one sequence's forward pass keeps for the backward pass, `number` bytes a number.
+
+    Through frozen weights a layer keeps the inputs of its two norms in fp32 (8 H), query, key, value and result of
+    its attention, and three tensors of its gated feed-forward layer.
+    """
+    attention = 2 * shape.width + 2 * shape.width * shape.kv_heads // shape.heads
+    return shape.layers * places * (8 * shape.width + number * (attention + 3 * shape.inner))
+
+
+def memory_forecast(pair: Pair, batch: int, places: int, logits: int, number: int = 2) -> int:
+    """Forecast the peak memory of a training step in bytes: a batch of sequences of S places, logits at K of them.
+
+    Frozen weights; the projector's weights, gradients and both averages of Adam in fp32; what the language model
+    keeps for the backward pass; the logits, once in their own precision and three times in fp32 (as floats, as
+    log-probabilities, as gradient).
+    """
+    frozen = number * (encoder_parameters(pair.encoder) + writer_parameters(pair.writer))
+    projector = 16 * pair.middle * (pair.stack * pair.encoder.width + pair.writer.width)
+    kept = batch * kept_for_backward(pair.writer, places, number)
+    return frozen + projector + kept + batch * logits * pair.writer.tokens * (number + 12)
+
+
 def table(pair: Pair, lengths: tuple[float, ...] = (4.0, 12.0)) -> list[str]:
     """Write the costs of clips of some lengths as a Markdown table, in 10^9 operations a clip."""
     size, other = encoder_parameters(pair.encoder), writer_parameters(pair.writer)
