@@ -1,18 +1,14 @@
-"""Does it listen? The same language model without the audio, or with somebody else's."""
+"""What a language model writes when the audio says nothing: the control of every figure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from locution.engine.batch import Batch
-from locution.engine.observer import Observer, Record, Stop
-from locution.errors import require
 from locution.speech.generate import Written, write_all
-from locution.speech.recogniser import Recogniser, transcript_objective
+from locution.speech.recogniser import Recogniser
 
 
 def silenced(embeddings: Tensor, lengths: Tensor) -> Tensor:
@@ -37,57 +33,3 @@ def write_deaf(
     prior told apart from what was perceived).
     """
     return write_all(recogniser, frames, batch_size=batch_size, change=silenced, precision=precision)
-
-
-@torch.no_grad()
-def listening(recogniser: Recogniser, batch: Batch) -> dict[str, float]:
-    """Compare the loss (nats a token) with the real audio, with another clip's, and with none.
-
-    "heard" far below "shuffled" and "silenced" means that the audio is used; a gap that stays near zero, that
-    the language model writes fluent text that has nothing to do with what was said.
-    """
-    inputs = batch.inputs
-    swapped = torch.arange(len(batch)).roll(1)
-    others = inputs | {"frames": inputs["frames"][swapped], "lengths": inputs["lengths"][swapped]}
-    deaf = inputs | {"frames": torch.zeros_like(inputs["frames"])}
-    variants = {"heard": inputs, "shuffled": others, "silenced": deaf}
-    was = recogniser.training
-    recogniser.eval()
-    losses = {
-        name: float(transcript_objective(recogniser, Batch(changed, batch.targets, batch.weights))[1])
-        for name, changed in variants.items()
-    }
-    recogniser.train(was)
-    return losses
-
-
-class Listening(Observer):
-    """Training listens when the loss with the right audio falls below the loss with another clip's.
-
-    Measures "listening_gap" (nats a token) on one batch; stops training with an explanation where the gap is
-    still below `least` after `patience` steps, because a language model that has learnt to do without the
-    audio writes fluent text that nobody said, and does not come back.
-    """
-
-    name: ClassVar[str] = "listening"
-
-    def __init__(self, batch: Batch, *, patience: int = 2000, least: float = 0.05) -> None:
-        require(patience >= 1, "listening.patience", patience, "a whole number from 1")
-        require(len(batch) >= 2, "listening.batch", len(batch), "two utterances or more")
-        self.batch, self.patience, self.least = batch, patience, least
-
-    def measure(self, model: nn.Module, record: Record) -> Mapping[str, float]:
-        """Compare the losses with the right audio and with another clip's."""
-        assert isinstance(model, Recogniser)
-        device = next(model.projector.parameters()).device
-        losses = listening(model, self.batch.to(device))
-        gap = losses["shuffled"] - losses["heard"]
-        return {"listening_gap": gap, "development_loss": losses["heard"]}
-
-    def watch(self, record: Record) -> Stop | None:
-        """Stop where the gap never opened."""
-        gap = record.values.get("listening_gap")
-        if gap is None or gap >= self.least or record.step < self.patience:
-            return None
-        why = f"the loss with another clip's audio is only {gap:.3f} nats above that with its own"
-        return Stop(f"after {record.step} steps the model does not listen: {why}")

@@ -30,16 +30,27 @@ def noise_clip(index: int, seed: int = 0, *, longest: float = 4.0) -> Samples:
     return clipped
 
 
-def coloured(count: int, slope: float, draw: torch.Generator) -> Tensor:
-    """Draw noise (N,) at 16 kHz whose amplitude falls as pitch to the power of minus `slope`; its RMS is 1.
+def coloured_noise(slopes: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Draw noises (B, count) at 16 kHz whose amplitudes fall as pitch to the power of minus `slopes` (B,); their RMS
+    is 1.
 
-    >>> round(coloured(1000, 0.5, torch.Generator().manual_seed(0)).square().mean().item(), 4)
-    1.0
+    A slope of 0 is white noise, 1 falls as Brownian motion; flat below 40 Hz. Drawn on the generator's device.
+
+    >>> noise = coloured_noise(torch.tensor([0.0, 1.0]), 16000, torch.Generator().manual_seed(0))
+    >>> power = torch.fft.rfft(noise).abs().square()
+    >>> rise = power[:, 1000:2000].mean(1) / power[:, 4000:8000].mean(1)  # two octaves lower
+    >>> torch.log2(rise).round().tolist()
+    [0.0, 4.0]
     """
-    white = torch.fft.rfft(torch.randn(count, generator=draw))
-    pitch = torch.arange(len(white)).clamp(min=max(1, count // 400))  # flat below 40 Hz
-    sound: Tensor = torch.fft.irfft(white * pitch ** (-slope), n=count)
-    return sound / sound.square().mean().sqrt()
+    white = torch.fft.rfft(torch.randn(len(slopes), count, generator=draw, device=draw.device))
+    pitch = torch.arange(white.shape[1], device=draw.device).clamp(min=max(1, count // 400))  # flat below 40 Hz
+    sound: Tensor = torch.fft.irfft(white * pitch ** -slopes.to(draw.device)[:, None], n=count)
+    return sound / sound.square().mean(1, keepdim=True).sqrt()
+
+
+def coloured(count: int, slope: float, draw: torch.Generator) -> Tensor:
+    """Draw one noise (N,) of a slope, as `coloured_noise` does."""
+    return coloured_noise(torch.tensor([slope]), count, draw)[0]
 
 
 def noisy(samples: Samples, decibels: float, index: int, seed: int = 0) -> Samples:

@@ -12,23 +12,7 @@ from locution.engine.batch import Batch
 from locution.engine.method import Method, Step
 from locution.errors import require
 from locution.speech.augmentation.sound import mean_power, samples_stream, there, waves_of, with_sound
-
-
-def coloured_noise(slopes: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """Draw noises (B, count) at 16 kHz whose amplitudes fall as pitch to the power of minus `slopes` (B,).
-
-    0 is white, 1 falls as Brownian motion; flat below 40 Hz. On the generator's device.
-
-    >>> sound = coloured_noise(torch.tensor([0.0, 1.0]), 16000, torch.Generator().manual_seed(0))
-    >>> spectrum = torch.fft.rfft(sound).abs().square()
-    >>> rise = spectrum[:, 1000:2000].mean(1) / spectrum[:, 4000:8000].mean(1)  # two octaves lower
-    >>> torch.log2(rise).round().tolist()
-    [0.0, 4.0]
-    """
-    white = torch.fft.rfft(torch.randn(len(slopes), count, generator=draw, device=draw.device))
-    pitch = torch.arange(white.shape[1], device=draw.device).clamp(min=max(1, count // 400))
-    noise: Tensor = torch.fft.irfft(white * pitch ** -slopes.to(draw.device)[:, None], n=count)
-    return noise
+from locution.speech.noise import coloured_noise
 
 
 def add_noise(waves: Tensor, lengths: Tensor, noise: Tensor, decibels: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from locution.engine.batch import Batch
 from locution.engine.method import Method, Step
 from locution.errors import UserError, require
-from locution.speech.augmentation.noise import coloured_noise
 from locution.speech.augmentation.sound import mean_power, samples_stream, there, waves_of, with_sound
+from locution.speech.noise import coloured_noise
 from locution.speech.recogniser import IGNORED
 
 
