@@ -11,8 +11,6 @@ from torch import nn
 
 from locution.engine import Turn
 from locution.errors import UserError
-from locution.evaluation.overfitting import Overfitting
-from locution.gradients.norms import GradientNorms
 from locution.reporting.bars import telling
 from locution.reporting.results import RunResults
 from locution.speech.cache import CachedFrames
@@ -28,6 +26,7 @@ from locution.speech.utterances import Utterances
 from locution.speech.waves import Waves
 from locution.tasks.recognition_judged import judged
 from locution.tasks.task import Job
+from locution.tasks.watching import watchers
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -69,8 +68,8 @@ class Recognition:
         dev = self.utterances(recipe, recogniser, clips["dev"], 100, quiet, "development speech", shuffle=False)
         turn = Turn(transcript_objective, recipe.part("optimizer").build)
         seconds = sum(clip.seconds for clip in clips["train"]) / len(clips["train"])
-        watchers = [GradientNorms(), Overfitting(transcript_objective, list(dev.epoch(0, recipe.seed)))]
-        return Job(recogniser, [turn], train, watchers, clips, unit="s of audio", per_example=seconds or 1.0)
+        watching = watchers(recogniser, dev, recipe.seed)
+        return Job(recogniser, [turn], train, watching, clips, unit="s of audio", per_example=seconds or 1.0)
 
     def frames(
         self, recipe: Recipe, recogniser: Recogniser, clips: Sequence[Clip], quiet: bool, what: str
