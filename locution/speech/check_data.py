@@ -93,7 +93,7 @@ def check_clips(found: Found, *, decode: bool = True, told: Told | None = None) 
                 told(len(heard), len(paths))
     clips = [replace(clip, seconds=one.seconds or clip.seconds) for clip, one in zip(found.clips, heard, strict=True)]
     how = ""
-    if len(clips) >= len(SPLITS):
+    if len(clips) >= len(SPLITS) and any(clip.split in ("", "train") for clip in clips):
         clips, how = divided(clips)
     checks = (about_sound, about_labels, about_splits)
     findings = sorted((one for check in checks for one in check(clips, heard)), key=lambda one: one.row)
@@ -131,13 +131,13 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def usable(where: str, *, go_on: bool, told: Told | None, say: Callable[[str], None]) -> list[Clip]:
+def usable(where: str, found: Found, *, go_on: bool, told: Told | None, say: Callable[[str], None]) -> list[Clip]:
     """Give the clips of one's own data that can be trained on, each with its split, and say what is left out.
 
     Clips over 30 s are left out, for a clip that is cut no longer says all of its label. Any other problem raises one
     UserError, or with `go_on` leaves its clip out as well.
     """
-    checked = check_clips(read_source(where, told), decode=False, told=told)
+    checked = check_clips(found, decode=False, told=told)
     long = {one.row for one in checked.findings if one.problem == "long"}
     harmful = {one.row for one in checked.findings} - long
     if (harmful or checked.lines) and not go_on:

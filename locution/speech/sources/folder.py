@@ -71,8 +71,8 @@ def read_list(path: Path) -> Found:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
-        parts = re.split(r"\t|\|", line.strip(), maxsplit=1) if re.search(r"[\t|]", line) else line.split(None, 1)
-        name, text = parts[0].strip(), parts[1].strip() if len(parts) > 1 else ""
+        parts = re.split(r"[\t|]", line.strip()) if re.search(r"[\t|]", line) else line.split(None, 1)
+        name, text = parts[0].strip(), parts[-1].strip() if len(parts) > 1 else ""  # the last: numbers spelt out
         sound = resolve(name, folder)
         sound = sound if sound.is_file() else known.get(Path(name).stem, sound)
         if sound in listed:

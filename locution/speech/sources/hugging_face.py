@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,38 @@ def imported(
         write_manifest(folder / MANIFEST, clips)
 
     return read_manifest(keep_folder(cache_folder() / "imported" / key, make), allow_missing=True)
+
+
+def held_out_examples(where: str, counts: Mapping[str, int], told: Callable[[int, int], None] | None = None) -> Found:
+    """Take the first so many examples of a stream's dev and test splits as clips, kept in the cache.
+
+    Where the dataset has no such split they are the first of its training split, which training then leaves out
+    (`borrowed`). A dataset that changes under its name is not noticed: clear the cache then.
+    """
+    parts = open_stream(where)
+
+    def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+        begun = 0
+        for split, count in counts.items():
+            own = [name for name in parts if split_named(name) == split]
+            for name in own:
+                taken = parts[name].take(-(-count // len(own)))
+                yield from ((name, row | {"split": split}) for row in undecoded(taken, where))
+            if not own:
+                first = next(name for name in parts if split_named(name) == "train")
+                taken = parts[first].skip(begun).take(count)
+                begun += count
+                yield from ((split, row | {"split": split, "group": ""}) for row in undecoded(taken, where))
+
+    described = json.dumps([FORMAT, where, dict(counts)], sort_keys=True)
+    key = hashlib.blake2b(described.encode(), digest_size=8).hexdigest()
+    return Found(tuple(imported(key, examples(), sum(counts.values()), told)), "streamed Hugging Face dataset")
+
+
+def borrowed(where: str, counts: Mapping[str, int]) -> int:
+    """Count the examples at the beginning of the training split that serve as other splits."""
+    parts = open_stream(where)
+    return sum(count for split, count in counts.items() if not any(split_named(name) == split for name in parts))
 
 
 def write_example(folder: Path, number: int, split: str, example: Mapping[str, Any]) -> Clip:

@@ -66,15 +66,20 @@ def read_table(path: Path) -> Found:
     """
     lines = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _rows(path)
     clips, wrong = [], []
-    names: dict[str, str] = {}
+    known: dict[tuple[str, ...], dict[str, str]] = {}
     for number, entry in lines:
         try:
             if isinstance(entry, str):
                 raise ValueError(entry)
-            names = names if set(names.values()) <= set(entry) and names else columns(entry, f"{path}, line {number}")
-            clips.append(clip_of(entry, names, path))
+            if tuple(entry) not in known:
+                known[tuple(entry)] = columns(entry, f"{path}, line {number}")
+            clips.append(clip_of(entry, known[tuple(entry)], path))
         except ValueError as error:
             wrong.append(f"line {number}: {error}")
+        except UserError as error:
+            if not known:  # from the first line on: the whole table is meant
+                raise
+            wrong.append(str(error).removeprefix(f"{path}, ").rstrip("."))
     if not clips and not wrong:
         raise UserError(f"{path}: lists nothing; allowed: a line for each recording.")
     return Found(tuple(clips), f"{path.suffix[1:].upper()} table", tuple(wrong))
