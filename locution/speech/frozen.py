@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from locution.errors import LocutionError, UserError
+from locution.models.lora import base_state
 
 EMBEDDED = Path(__file__).with_name("weights")
 EMBEDDED_NAME = "embedded"
@@ -30,7 +31,7 @@ def freeze(module: nn.Module) -> nn.Module:
 
 def weights_digest(module: nn.Module) -> str:
     """Hash every weight and buffer of a module by name, shape and value; bf16 and the same numbers in fp32
-    are one.
+    are one, and what LoRA has added does not count.
 
     >>> _ = torch.manual_seed(0)
     >>> one, other = nn.Linear(2, 2), nn.Linear(2, 2)
@@ -38,11 +39,11 @@ def weights_digest(module: nn.Module) -> str:
     (True, False)
     """
     digest = hashlib.blake2b(digest_size=20)
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(base_state(module).items()):
         values = tensor.detach().cpu()
         values = values.float() if values.is_floating_point() else values
         digest.update(f"{name} {values.dtype} {tuple(values.shape)};".encode())
-        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -67,16 +68,34 @@ def load_encoder(name: str | Path = EMBEDDED_NAME, *, unpadded: bool = False) ->
     A folder that this project's `speech/encoder` recipe wrote gives a `SpeechEncoder`; any other folder or
     hub name must be a Whisper model, of which the encoder is kept. Code that comes with a model is never run.
     """
-    where = place(name, "encoder")
-    config = Path(where) / "config.json"
-    if config.is_file() and "model_type" not in json.loads(config.read_text(encoding="utf-8")):
+    where, what = place(name, "encoder"), f"encoder '{name}'"
+    if read_config(where, what).get("model_type", where) is None:
         from locution.speech.encoder import SpeechEncoder
 
         return freeze(SpeechEncoder.load(Path(where)))
-    whisper = _from_pretrained(_transformers().WhisperModel, where, f"encoder '{name}'", part="encoder.")
+    whisper = _from_pretrained(_transformers().WhisperModel, where, what, part="encoder.")
     from locution.speech.whisper import WhisperFrames
 
-    return freeze(WhisperFrames(whisper.encoder, unpadded=unpadded))
+    return freeze(WhisperFrames(suited(whisper.encoder), unpadded=unpadded))
+
+
+def read_config(where: str, what: str) -> dict[str, Any]:
+    """Read a folder's config.json, `model_type` None where it names none; nothing for a name on the hub.
+
+    A folder that holds an adapter alone is refused: its base model may lie anywhere.
+    """
+    folder = Path(where)
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(f"{what} cannot be loaded: it holds an adapter; allowed: the model alone, the adapter apart.")
+    if not (folder / "config.json").is_file():
+        return {}
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} cannot be loaded: config.json is damaged ({type(error).__name__}).") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{what} cannot be loaded: config.json is no mapping.")
+    return {"model_type": None, **config}
 
 
 def frame_rate(encoder: nn.Module) -> float:
@@ -86,23 +105,33 @@ def frame_rate(encoder: nn.Module) -> float:
     return 50.0 if isinstance(encoder, WhisperFrames) else 25.0
 
 
-SMALL = 50_000_000  # parameters; below it a processor is fastest with fp32 weights and plain attention
+SMALL = 50_000_000  # parameters; below it weights stay as they were saved, above it they are bf16
 
 
-def load_language_model(name: str | Path = EMBEDDED_NAME, *, dtype: str = "auto") -> tuple[Any, Any]:
+def suited(model: Any) -> Any:
+    """Give a frozen model the precision that suits its size and this machine.
+
+    A large one is bf16 everywhere, so that its hash does not depend on the machine; a small one keeps its precision,
+    and on a processor gets fp32 weights.
+    """
+    if model.num_parameters() >= SMALL:
+        return model.to(torch.bfloat16)
+    return model if torch.cuda.is_available() else model.float()
+
+
+def load_language_model(name: str | Path = EMBEDDED_NAME) -> tuple[Any, Any]:
     """Load the language model, the half that writes, and its tokenizer, by hub name or folder, and freeze it.
 
-    Any causal language model that transformers knows; code that comes with a model is never run. Weights stay
-    in the precision they were saved in; a small model on a machine without accelerator gets fp32 weights.
+    Any causal language model that transformers knows; code that comes with a model is never run.
     """
     where = place(name, "decoder")
     transformers, what = _transformers(), f"language model '{name}'"
-    model = _from_pretrained(transformers.AutoModelForCausalLM, where, what, dtype=dtype)
+    read_config(where, what)
+    model = _from_pretrained(transformers.AutoModelForCausalLM, where, what)
     tokenizer = _from_pretrained(transformers.AutoTokenizer, where, what)
-    if dtype == "auto" and model.num_parameters() < SMALL and not torch.cuda.is_available():
-        model = model.float()
+    if model.num_parameters() < SMALL and not torch.cuda.is_available():
         model.set_attn_implementation("eager")  # measured: 1.6 times as fast as the fused kernel at width 192
-    return freeze(model), tokenizer
+    return freeze(suited(model)), tokenizer
 
 
 def _transformers() -> Any:
@@ -114,29 +143,42 @@ def _transformers() -> Any:
     return transformers
 
 
-def _from_pretrained(kind: Any, where: str, what: str, *, part: str = "", dtype: str = "auto") -> Any:
+def _from_pretrained(kind: Any, where: str, what: str, *, part: str = "") -> Any:
     """Load a model or a tokenizer without running code of its own, from safetensors alone, with no weight
     missing.
 
     `part` begins the names of the weights that matter. A weight that is missing would be drawn at random.
     """
-    from safetensors import SafetensorError
-
     settings: dict[str, Any] = {"trust_remote_code": False}
     model = kind.__name__ != "AutoTokenizer"
-    if model:
-        settings |= {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
     try:
+        if model:
+            config = _transformers().AutoConfig.from_pretrained(where, **settings)
+            # said here: a stranger's config.json may name code on the hub as its kernel, and it would be fetched
+            config._attn_implementation = "sdpa" if _knows_sdpa(kind, config) else "eager"
+            settings |= {"config": config, "use_safetensors": True, "dtype": "auto", "output_loading_info": True}
         found = kind.from_pretrained(where, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # what a stranger's folder raises is of any kind
         raise UserError(f"{what} cannot be loaded: {_first_line(error)}") from error
     if not model:
         return found
     loaded, said = found
+    if getattr(loaded, "peft_config", None):
+        raise UserError(f"{what} cannot be loaded: it holds an adapter; allowed: the model alone, the adapter apart.")
     missing = sorted(key for key in said["missing_keys"] if key.startswith(part))
     if missing:
         raise UserError(f"{what} cannot be loaded: {len(missing)} weights are missing, such as {missing[0]}.")
     return loaded
+
+
+def _knows_sdpa(kind: Any, config: Any) -> bool:
+    """Ask whether a model's class can use torch's own attention."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    own = kind if kind.__name__ == "WhisperModel" else MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if own is kind and config.model_type != "whisper":
+        raise UserError(f"it is of the kind '{config.model_type}'; allowed: whisper.")
+    return bool(own._supports_sdpa)
 
 
 def _first_line(error: Exception) -> str:
