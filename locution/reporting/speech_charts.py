@@ -11,7 +11,7 @@ from locution.reporting.units import figure
 
 KINDS = (("taken", "taken for another word", 2), ("lost", "lost", 1), ("made_up", "made up", 4))
 SIDE, ROW = 8.0, 44.0
-SQUARE, MARGIN = 300.0, 44.0
+SQUARE, MARGIN, HEAD = 300.0, 44.0, 24.0
 
 
 def kinds_chart(rows: Sequence[KindsOfError], *, alt: str) -> Html:
@@ -64,7 +64,7 @@ def reliability_chart(bins: Sequence[Sureness], *, alt: str) -> Html:
     Reference: M. H. DeGroot and S. E. Fienberg, 1983, "The Comparison and Evaluation of Forecasters", section 4.
     """
     x = scale(0.0, 1.0, MARGIN, SQUARE - 10)
-    y = scale(0.0, 1.0, SQUARE - MARGIN, 10)
+    y = scale(0.0, 1.0, SQUARE - MARGIN + HEAD, HEAD + 10)
     drawn = []
     for value in (0.0, 0.25, 0.5, 0.75, 1.0):
         drawn += [rule(x(0), y(value), x(1), y(value)), rule(x(value), y(0), x(value), y(1))]
@@ -77,6 +77,6 @@ def reliability_chart(bins: Sequence[Sureness], *, alt: str) -> Html:
         drawn.append(rule(x(one.confidence), y(one.low), x(one.confidence), y(one.high), "between thin c1"))
         size = 3.0 + 5.0 * (one.count / most) ** 0.5
         drawn.append(dot(x(one.confidence), y(one.right), "c1", words, size))
-    drawn.append(letters((x(0) + x(1)) / 2, SQUARE - 8, "how sure the model is", "tick quiet", "middle"))
-    drawn.append(letters(x(0), 7, "share that is right", "tick quiet"))
-    return svg(SQUARE, SQUARE, alt, join(*drawn))
+    drawn.append(letters((x(0) + x(1)) / 2, y(0) + 34, "how sure the model is", "tick quiet", "middle"))
+    drawn.append(letters(x(0), 13, "share that is right", "tick quiet"))
+    return svg(SQUARE, SQUARE + HEAD, alt, join(*drawn))

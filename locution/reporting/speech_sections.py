@@ -36,7 +36,7 @@ def conditions(found: SpeechFindings) -> Section | None:
             for one in found.kinds
         )
         picture = kinds_chart(found.kinds, alt=f"Errors by kind. {alt}.")
-        drawn.insert(0, drawing("Errors by kind, for each word said", picture, key=kinds_key(), wide=True))
+        drawn.insert(0, drawing("Errors by kind, for each word said", picture, key=kinds_key()))
     return _section("conditions", "Where the errors are", drawn)
 
 

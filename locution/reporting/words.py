@@ -114,8 +114,10 @@ def joined(utterances: Sequence[Utterance]) -> Html:
     items = []
     for one in utterances:
         seconds = "" if one.seconds is None else f" · {one.seconds:.1f} s"
+        sure = "" if one.probability is None else f" · {100 * one.probability:.0f} % sure"
         name = tag("span", one.name, class_="user")
-        head = tag("p", tag("b", f"{rate(one):.2f}"), " ", name, seconds, class_="quiet")
+        group = join(" · ", tag("span", one.group, class_="user")) if one.group else None
+        head = tag("p", tag("b", f"{rate(one):.2f}"), " ", name, group, seconds, sure, class_="quiet")
         alone = None
         if one.encoder is not None:
             heard = tag("span", one.encoder or "(nothing)", class_="user", dir="auto")

@@ -56,6 +56,8 @@ def broken_down(table: Table, rows: Mapping[K, Sequence[int]], *, samples: int =
 
 
 def by_length(table: Table, seconds: Sequence[float], *, samples: int = 1000) -> dict[str, WordErrorRate]:
-    """Break a word error rate down by the length of the clips in seconds (N,), the shortest first."""
-    rows = rows_of([length_class(one) for one in seconds])
-    return broken_down(table, dict(sorted(rows.items(), key=lambda item: seconds[item[1][0]])), samples=samples)
+    """Break a word error rate down by the length of the clips in seconds (N,), the shortest first; 0 is not known."""
+    known = [row for row, one in enumerate(seconds) if one > 0]
+    order = sorted(known, key=lambda row: seconds[row])
+    parts = rows_of([length_class(seconds[row]) for row in order])
+    return broken_down(table, {key: [order[one] for one in some] for key, some in parts.items()}, samples=samples)

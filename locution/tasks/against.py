@@ -68,7 +68,7 @@ def metrics(group: str, found: Difference, count: int) -> list[Metric]:
     end, where = (f"/{group}", f", {group}") if group else ("", "")
     note = f"{count:,} utterances: fewer errors in {found.fewer:,}, more in {found.more:,}"
     if found.by_speaker is not None:
-        note += f"; with other speakers [{found.by_speaker[0]:.3f}, {found.by_speaker[1]:.3f}]"
+        note += f"; by speaker [{found.by_speaker[0]:.3f}, {found.by_speaker[1]:.3f}]"
     return [
         Metric(f"wer{end}", found.one, label=f"word error rate{where}", better="lower"),
         Metric(f"other_wer{end}", found.other, label=f"the other's{where}", better="lower"),

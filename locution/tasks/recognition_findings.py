@@ -15,7 +15,7 @@ from locution.speech.hallucination import Hallucinations, stopped_by
 from locution.speech.judge import Judgement
 from locution.speech.manifest import Clip
 from locution.speech.phonemes import sound_alike
-from locution.speech.wer import WordErrorRate
+from locution.speech.wer import WordErrorRate, rate_of
 
 MOST = 12  # rows of a table of words
 FEWEST_WORDS = 20  # a speaker who says less has no rate to speak of
@@ -35,7 +35,7 @@ def findings(found: Judgement, clips: Sequence[Clip], unspoken: Sequence[Halluci
     trusted = calibration(found)
     return SpeechFindings(
         kinds=[kinds(name or "all", found, rows) for name, rows in groups.items()],
-        conditions=[lengths(found, clips), speakers(found, clips)],
+        conditions=[conditions(found, clips, groups), lengths(found, clips), speakers(found, clips)],
         words=words(found.confusions),
         sureness=[Sureness(one.confidence, one.right, one.low, one.high, one.count) for one in trusted.bins],
         calibration_error=trusted.error,
@@ -52,6 +52,26 @@ def kinds(name: str, found: Judgement, rows: Sequence[int]) -> KindsOfError:
 def rate_row(name: str, utterances: int, rate: WordErrorRate) -> tuple[str, int, int, float, str]:
     """Write a word error rate with its interval as a row of a table."""
     return name, utterances, rate.counts.words, rate.value, f"[{rate.low:.3f}, {rate.high:.3f}]"
+
+
+def conditions(found: Judgement, clips: Sequence[Clip], groups: Mapping[str, Sequence[int]]) -> Table:
+    """Each test set or condition: its errors by kind, with the interval by utterance and by speaker."""
+    rows = []
+    for name, some in groups.items():
+        errors = found.wer.table[list(some)]
+        if not errors[:, 0].sum():
+            continue
+        rate = rate_of(errors, speakers=[clips[row].speaker for row in some])
+        spread = "" if rate.by_speaker is None else "[{:.3f}, {:.3f}]".format(*rate.by_speaker)
+        counts = rate.counts
+        right = float((errors[:, 1:].sum(1) == 0).mean())
+        kinds = (counts.substitutions, counts.deletions, counts.insertions)
+        alone = found.encoder_alone
+        heard = "" if alone is None else f"{rate_of(alone.table[list(some)], samples=0).value:.3f}"
+        rows.append((*rate_row(name or "all", len(some), rate), spread, *kinds, f"{right:.0%}", heard))
+    columns = ["test set", "utterances", "words", "WER", "by utterance", "by speaker", "taken", "lost", "made up"]
+    note = "95 % intervals by drawing other utterances, and other speakers"
+    return Table("By test set", [*columns, "without error", "encoder alone"], rows, note)
 
 
 def lengths(found: Judgement, clips: Sequence[Clip]) -> Table:
@@ -91,7 +111,7 @@ def words(found: Confusions) -> list[Table]:
             "Sounds the same", pairs, couples(alike), f"{share:.0%} of all words taken for others: no ear can tell them"
         ),
         Table("Lost", ["word", "times", "of"], losses(found.lost, found.said), most(found.lost)),
-        Table("Made up", ["word", "times"], found.made_up.most_common(MOST), most(found.made_up)),
+        Table("Made up", ["word", "times"], ordered(found.made_up), most(found.made_up)),
         Table(
             "Numbers",
             ["number words", "times"],
@@ -108,10 +128,14 @@ def couples(taken: Counter[tuple[str, str]]) -> list[tuple[str, str, int]]:
     return [(said, written, count) for (said, written), count in order[:MOST]]
 
 
+def ordered(counted: Counter[str]) -> list[tuple[str, int]]:
+    """List the most frequent texts, equal ones in the order of the alphabet."""
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:MOST]
+
+
 def losses(lost: Counter[str], said: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """List the words lost most often, with how often they were said."""
-    order = sorted(lost.items(), key=lambda item: (-item[1], item[0]))
-    return [(word, count, said.get(word, 0)) for word, count in order[:MOST]]
+    return [(word, count, said.get(word, 0)) for word, count in ordered(lost)]
 
 
 def most(counted: Counter[str] | Counter[tuple[str, str]]) -> str:
@@ -137,5 +161,5 @@ def failures(found: Judgement, unspoken: Sequence[Hallucinations]) -> list[Table
     made = Counter(text for one in unspoken for text in one.texts)
     return [
         Table("How often", ["what happened", "times", "of"], ended),
-        Table("Written where nobody spoke", ["text", "times"], made.most_common(MOST), most(made)),
+        Table("Written where nobody spoke", ["text", "times"], ordered(made), most(made)),
     ]

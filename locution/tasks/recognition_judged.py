@@ -31,8 +31,8 @@ EMBEDDED_LIMITS = (
     "model.language_model=HuggingFaceTB/SmolLM3-3B.",
 )
 NORMALISERS = {
-    "raw_wer": (None, "WER of the text as it came, nothing normalised"),
-    "whisper_english_wer": ("whisper-english-1", "WER as Whisper's authors score English"),
+    "raw_wer": (None, "WER of the text as written"),
+    "whisper_english_wer": ("whisper-english-1", "WER as Whisper is scored"),
 }
 
 
@@ -118,7 +118,7 @@ def spread(said: str, rate: WordErrorRate) -> str:
     if rate.by_speaker is None:
         return said
     low, high = rate.by_speaker
-    return f"{said}; with other speakers [{low:.3f}, {high:.3f}]"
+    return f"{said}; by speaker [{low:.3f}, {high:.3f}]"
 
 
 def normalised_otherwise(found: Judgement, clips: Sequence[Clip], rows: Sequence[int]) -> list[Metric]:
@@ -127,19 +127,19 @@ def normalised_otherwise(found: Judgement, clips: Sequence[Clip], rows: Sequence
     rates = []
     for name, (normaliser, label) in NORMALISERS.items():
         rate = word_error_rate(said, written, normaliser=normaliser)
-        rates.append(metric(name, rate, label, "normalisers", normaliser or "capitals and punctuation count"))
+        rates.append(metric(name, rate, label, "normalisers", normaliser or "nothing normalised"))
     return rates
 
 
 def failing(found: Judgement, unspoken: Sequence[Hallucinations]) -> list[Metric]:
     """Count text that nobody said: on noise, on silence, in loops, and cut off by the limit."""
     rows = [
-        (f"hallucination_{one.sound}", len(one.texts), len(one.written), f"clips of {one.sound} it writes text for")
+        (f"hallucination_{one.sound}", len(one.texts), len(one.written), f"hallucinates on {one.sound}")
         for one in unspoken
     ]
     total = len(found.answers)
-    rows.append(("loop_rate", stopped_by(found.answers, "loop"), total, "transcripts that repeat themselves"))
-    rows.append(("cut_off_rate", stopped_by(found.answers, "limit"), total, "transcripts that find no end"))
+    rows.append(("loop_rate", stopped_by(found.answers, "loop"), total, "repeats itself without end"))
+    rows.append(("cut_off_rate", stopped_by(found.answers, "limit"), total, "finds no end, cut off"))
     figures = []
     for name, count, of, label in rows:
         share = proportion(count, of)
