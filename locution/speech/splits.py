@@ -20,8 +20,8 @@ def divided(clips: Sequence[Clip]) -> tuple[list[Clip], str]:
     """A split parts data into what is learnt from, what is tuned on and what is judged on.
 
     Splits that the clips bring with them are used. A missing "dev" or "test" takes a tenth of what there is to train
-    on: by speaker where three or more are known, else by clip, clips that say the same kept together. The same clips
-    are always split alike. Returns the clips, each with its split, and what was done in words. Raises UserError for
+    on: by speaker where three or more are known, else by clip, clips that say the same kept together unless they are
+    a few phrases said again and again. The same clips are always split alike. Returns the clips, each with its split, and what was done in words. Raises UserError for
     a name that is no split, and where there is too little to part.
 
     >>> from pathlib import Path
@@ -61,8 +61,12 @@ def split_off(clips: Sequence[Clip], split: str) -> tuple[list[Clip], str]:
     speakers = {clip.speaker for clip in train}
     by_speaker = len(speakers) >= 3 and "" not in speakers
 
+    texts = {normalise(clip.text) for clip in train}
+    by_text = 2 * len(texts) >= len(train)  # else they are a few phrases, said again and again
+
     def owner(clip: Clip) -> str:
-        return clip.speaker if by_speaker else normalise(clip.text) or clip.path.name
+        said = normalise(clip.text) if by_text else ""
+        return clip.speaker if by_speaker else said or clip.path.name
 
     groups = group_by(train, owner)
     # a hash gives the order, so that it depends on nothing else that is in the data
