@@ -7,22 +7,26 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from locution.errors import LocutionError, UserError
+from locution.models.adapter_files import adapter_state, load_adapter, save_adapter
+from locution.models.lora import lora_layers
 from locution.speech.frozen import (
     EMBEDDED_NAME,
     frame_rate,
     load_encoder,
     load_language_model,
+    state_digest,
     weights_digest,
 )
-from locution.speech.normalise import NORMALISERS
+from locution.speech.normalise import NORMALISERS, normaliser_digest
 from locution.speech.projectors import build_projector
-from locution.speech.prompt import Prompt
+from locution.speech.prompt import Prompt, tokenizer_digest
 from locution.speech.recogniser import Recogniser
 
-WEIGHTS, CARD = "projector.safetensors", "projector.json"
+WEIGHTS, CARD, ADAPTER = "projector.safetensors", "projector.json", "adapter"
 
 
 def build_recogniser(
@@ -49,8 +53,9 @@ def save_projector(
 ) -> None:
     """Write the projector alone into a folder, and beside it what it belongs to.
 
-    `encoder` and `language_model` are the names under which they can be loaded again. Both files are written
-    aside and renamed; the weights come first.
+    `encoder` and `language_model` are the names under which they can be loaded again. What LoRA has added to the
+    language model lies in `adapter`, as peft writes it. All files are written aside and renamed; the weights come
+    first.
     """
     from safetensors.torch import save_file
 
@@ -60,6 +65,7 @@ def save_projector(
     card = {
         "projector": {"kind": kind.kind, "settings": kind.settings},
         "encoder": encoder,
+        "unpadded": bool(getattr(recogniser.encoder, "unpadded", False)),
         "language_model": language_model,
         "prompt": {
             "before": recogniser.prompt.before,
@@ -73,6 +79,8 @@ def save_projector(
     try:
         save_file(weights, folder / f".{WEIGHTS}.part")
         os.replace(folder / f".{WEIGHTS}.part", folder / WEIGHTS)
+        if lora_layers(recogniser.language_model):
+            save_adapter(recogniser.language_model, folder / ADAPTER, base=language_model, task="CAUSAL_LM")
         (folder / f".{CARD}.part").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         os.replace(folder / f".{CARD}.part", folder / CARD)
     except OSError as error:
@@ -83,10 +91,19 @@ def hashes(recogniser: Recogniser, normaliser: str) -> dict[str, str]:
     """Hash everything that a projector depends on."""
     found = {
         "language_model": weights_digest(recogniser.language_model),
+        "tokenizer": tokenizer_digest(recogniser.tokenizer),
         "prompt": recogniser.prompt.digest,
-        "normaliser": normaliser,
+        "normaliser": normaliser_digest(normaliser),
     }
+    if lora_layers(recogniser.language_model):
+        found["adapter"] = adapter_digest(recogniser.language_model)
     return found if recogniser.encoder is None else {"encoder": weights_digest(recogniser.encoder)} | found
+
+
+def adapter_digest(language_model: nn.Module) -> str:
+    """Hash what LoRA has added: the thin matrices, and how they are scaled."""
+    scales = {f"{name}.alpha": torch.tensor(layer.alpha) for name, layer in lora_layers(language_model).items()}
+    return state_digest(adapter_state(language_model) | scales)
 
 
 def load_recogniser(folder: str | Path, *, encoder: str | None = None, language_model: str | None = None) -> Recogniser:
@@ -94,11 +111,11 @@ def load_recogniser(folder: str | Path, *, encoder: str | None = None, language_
     refused.
 
     `encoder`, `language_model`: where the two halves lie now, if not where they lay. Raises UserError with
-    both hashes where the encoder, the language model or the prompt differ, LocutionError where the
-    projector's file is damaged.
+    both hashes where the encoder, the language model, its tokenizer, the prompt or the normaliser differ,
+    LocutionError where the projector's or the adapter's file is damaged.
     """
     card = read_card(folder)
-    hears = load_encoder(encoder or card["encoder"])
+    hears = load_encoder(encoder or card["encoder"], unpadded=card.get("unpadded", False))
     writes, tokenizer = load_language_model(language_model or card["language_model"])
     kind, settings = card["projector"]["kind"], card["projector"]["settings"]
     recogniser = build_recogniser(hears, writes, tokenizer, projector=kind, **settings)
@@ -110,13 +127,23 @@ def load_recogniser(folder: str | Path, *, encoder: str | None = None, language_
         encoder=hears,
         frame_rate=frame_rate(hears),
     )
-    found = hashes(recogniser, card["normaliser"])
+    check_hashes(folder, card, hashes(recogniser, card["normaliser"]))
+    _load_weights(recogniser.projector, Path(folder), card["hashes"]["projector"])
+    if (expected := card["hashes"].get("adapter")) is not None:
+        load_adapter(writes, Path(folder) / ADAPTER)
+        if (adapter := adapter_digest(writes)) != expected:
+            raise LocutionError(f"{Path(folder) / ADAPTER} is damaged: hash {adapter}; expected {expected}.")
+    return recogniser.requires_grad_(False).eval()
+
+
+def check_hashes(folder: str | Path, card: dict[str, Any], found: dict[str, str]) -> None:
+    """Refuse what differs from what a projector was trained with, naming both hashes."""
     for name, expected in card["hashes"].items():
+        if name == "normaliser" and expected == card["normaliser"]:
+            continue  # written when a version was all that was noted
         if name in found and found[name] != expected:
             what = f"the {name.replace('_', ' ')} has hash {found[name]}"
             raise UserError(f"{folder}: {what}; its projector was trained with {expected}.")
-    _load_weights(recogniser.projector, Path(folder), card["hashes"]["projector"])
-    return recogniser.requires_grad_(False).eval()
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

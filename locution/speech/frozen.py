@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from locution.errors import LocutionError, UserError
 from locution.models.lora import base_state
@@ -38,8 +38,13 @@ def weights_digest(module: nn.Module) -> str:
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)
     """
+    return state_digest(base_state(module))
+
+
+def state_digest(state: dict[str, Tensor]) -> str:
+    """Hash named tensors by name, shape and value, in the order of their names."""
     digest = hashlib.blake2b(digest_size=20)
-    for name, tensor in sorted(base_state(module).items()):
+    for name, tensor in sorted(state.items()):
         values = tensor.detach().cpu()
         values = values.float() if values.is_floating_point() else values
         digest.update(f"{name} {values.dtype} {tuple(values.shape)};".encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Callable
@@ -46,3 +48,20 @@ def normalise(text: str, version: str = "basic-1") -> str:
     if version not in NORMALISERS:
         raise unknown("normaliser", version, NORMALISERS)
     return NORMALISERS[version](text)
+
+
+PROBE = (
+    "Don’t STOP: it's 7-ish, 'quoted' café!",
+    "Mr. Smith's 20,000 colours [noise] (uh) um 3.5% £5",
+    "ﬁne — twenty one",
+)
+
+
+def normaliser_digest(version: str) -> str:
+    """Hash a normaliser by its version and by what it makes of some lines: code that changed shows.
+
+    >>> normaliser_digest("basic-1") == normaliser_digest("whisper-english-1")
+    False
+    """
+    made = [version, *(normalise(line, version) for line in PROBE)]
+    return f"{version}:{hashlib.blake2b(json.dumps(made).encode(), digest_size=16).hexdigest()}"

@@ -54,3 +54,20 @@ def prompt_for(tokenizer: Any) -> Prompt:
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Turn text into tokens, marks such as [SEP] included where they are written, none added."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+PROBE = "Aa Zz 0123456789 don't, it's 7:30! über naïve 你好 <|im_start|><think></think>[SEP]\n\ttwenty-one thousand"
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Hash what a tokenizer does: its vocabulary, and how it cuts a text that tries its rules.
+
+    >>> from locution.speech.tokenizer import train_tokenizer
+    >>> tokenizer = train_tokenizer()
+    >>> before = tokenizer_digest(tokenizer)
+    >>> _ = tokenizer.add_tokens(["[NEW]"])
+    >>> before == tokenizer_digest(tokenizer)
+    False
+    """
+    facts = [sorted(tokenizer.get_vocab().items()), encode(tokenizer, PROBE)]
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=20).hexdigest()
