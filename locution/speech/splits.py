@@ -21,8 +21,8 @@ def divided(clips: Sequence[Clip]) -> tuple[list[Clip], str]:
 
     Splits that the clips bring with them are used. A missing "dev" or "test" takes a tenth of what there is to train
     on: by speaker where three or more are known, else by clip, clips that say the same kept together unless they are
-    a few phrases said again and again. The same clips are always split alike. Returns the clips, each with its split, and what was done in words. Raises UserError for
-    a name that is no split, and where there is too little to part.
+    a few phrases said again and again. The same clips are always split alike. Returns the clips, each with its split,
+    and what was done in words. Raises UserError for a name that is no split, and where there is too little to part.
 
     >>> from pathlib import Path
     >>> clips = [Clip(Path(f"{n}.flac"), "a", speaker=f"s{n % 40}") for n in range(400)]

@@ -106,7 +106,8 @@ def test_training_stops_and_names_the_check_or_goes_on_and_says_what_is_left_out
         SpeechData(path=str(folder)).clips()
     told = str(caught.value)
     assert "\n" not in told
-    for said in ("10 of 43 clips have problems", f"locution check-data {folder}", "data.allow_missing=true", "gone.wav"):
+    named = ("gone.wav", "data.allow_missing=true", f"locution check-data {folder}")
+    for said in ("10 of 43 clips have problems", *named):
         assert said in told, told
     lines: list[str] = []
     parts = SpeechData(path=str(folder), allow_missing=True).clips(say=lines.append)
