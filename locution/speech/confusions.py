@@ -40,6 +40,9 @@ class Confusions:
     (Counter({('forty', 'fourteen'): 1}), Counter({'on': 1}))
     >>> found.numbers()  # of two numbers one was taken for another
     NumberErrors(said=2, taken=1, lost=0, made_up=0)
+
+    Reference: G. A. Miller and P. E. Nicely, 1955, "An Analysis of Perceptual Confusions Among Some English
+    Consonants", section II (confusions counted by what was said and what was heard).
     """
 
     said: Counter[str] = field(default_factory=Counter)

@@ -20,7 +20,16 @@ SOUNDS = ("noise", "silence")
 
 @dataclass(frozen=True)
 class Hallucinations:
-    """What was written for clips in which nobody speaks."""
+    """A hallucination is text that nobody said: here what a recogniser wrote for clips in which nobody speaks.
+
+    `sound` is what the clips hold, "noise" or "silence"; `written` is the answer to each.
+
+    >>> found = Hallucinations("noise", (Written("thank you", "end", 2), Written("", "end", 0)))
+    >>> found.rate, found.texts
+    (0.5, ['thank you'])
+
+    Reference: A. Koenecke et al., 2024, "Careless Whisper: Speech-to-Text Hallucination Harms", section 3.
+    """
 
     sound: str
     written: tuple[Written, ...]
@@ -59,7 +68,7 @@ def empty_clip(sound: str, index: int, seed: int = 1) -> Samples:
 def hallucinations(
     recogniser: Recogniser, sound: str = "noise", *, clips: int = 40, seed: int = 1, precision: str = "fp32"
 ) -> Hallucinations:
-    """Let a recogniser write down clips of mere noise or silence."""
+    """Let a recogniser write down clips of mere noise or silence, drawn by `seed`."""
     waves = [empty_clip(sound, index, seed) for index in range(clips)]
     seconds = [len(wave) / SAMPLE_RATE for wave in waves]
     frames = dict(encode_clips(recogniser.encoder, waves.__getitem__, seconds, precision=precision))
@@ -69,12 +78,7 @@ def hallucinations(
 def hallucination_rate(
     recogniser: Recogniser, *, sound: str = "noise", clips: int = 40, seed: int = 1, precision: str = "fp32"
 ) -> float:
-    """A hallucination is text that nobody said; its rate is the share of clips without speech that get any text.
-
-    `sound` is "noise" or "silence".
-
-    Reference: A. Koenecke et al., 2024, "Careless Whisper: Speech-to-Text Hallucination Harms", section 3.
-    """
+    """Measure the share of clips without speech, of "noise" or of "silence", for which anything is written."""
     return hallucinations(recogniser, sound, clips=clips, seed=seed, precision=precision).rate
 
 

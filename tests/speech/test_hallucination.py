@@ -1,0 +1,78 @@
+"""Clips in which nobody speaks, and the counts of what is written for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from locution.errors import UserError
+from locution.speech.audio import SAMPLE_RATE
+from locution.speech.ctc import CHARACTERS
+from locution.speech.generate import Written
+from locution.speech.hallucination import empty_clip, hallucination_rate, hallucinations, stopped_by
+from locution.speech.judge import judge
+from locution.speech.noise import noise_clip
+from locution.speech.projectors.mlp import MLPProjector
+from locution.speech.recogniser import Recogniser
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_silence_is_silent_and_repeatable(index: int) -> None:
+    clip = empty_clip("silence", index)
+    assert clip.dtype == np.float32
+    assert 0.5 <= len(clip) / SAMPLE_RATE <= 4.0
+    assert np.array_equal(clip, empty_clip("silence", index))
+    power = np.sqrt(np.mean(clip.astype(np.float64) ** 2))
+    assert power == (pytest.approx(1e-4, rel=0.05) if index % 2 else 0.0)
+
+
+def test_noise_is_that_of_the_noise_room_and_other_sounds_are_refused() -> None:
+    assert np.array_equal(empty_clip("noise", 3), noise_clip(3, 1))
+    with pytest.raises(UserError, match=r"'noize' is no sound without speech\. Did you mean 'noise'"):
+        empty_clip("noize", 0)
+
+
+def test_what_is_written_for_silence_is_counted(language_model: Any, tokenizer: Any, tiny_encoder: nn.Module) -> None:
+    torch.manual_seed(0)
+    projector = MLPProjector(24, 32, gain=0.3, stack=2)
+    recogniser = Recogniser(projector, language_model, tokenizer, encoder=tiny_encoder).eval()
+    found = hallucinations(recogniser, "silence", clips=4)
+    assert found.sound == "silence"
+    assert found.rate == len(found.texts) / 4 == hallucination_rate(recogniser, sound="silence", clips=4)
+    assert all(found.texts)
+    endings = [Written("", why, 0) for why in ("end", "loop", "loop", "limit")]
+    assert [stopped_by(endings, why) for why in ("end", "loop", "limit")] == [1, 2, 1]
+
+
+class Speller(nn.Module):
+    """An encoder whose frames are already letters, one-hot, and whose head reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(29, 29, bias=False)
+        nn.init.eye_(self.head.weight)
+
+
+def spelt(text: str) -> torch.Tensor:
+    codes = [code for letter in text for code in (CHARACTERS.index(letter) + 1, 0)]
+    return nn.functional.one_hot(torch.tensor(codes), 29).to(torch.bfloat16)
+
+
+def test_both_sides_are_normalised_and_the_control_is_of_the_rows_it_is_given(
+    language_model: Any, tokenizer: Any
+) -> None:
+    torch.manual_seed(0)
+    recogniser = Recogniser(MLPProjector(29, 32, gain=0.3, stack=2), language_model, tokenizer, encoder=Speller())
+    texts = ["one two", "Turn, the light!", "", "nine"]
+    frames = [spelt(text) for text in ("one two", "turn the light", "a", "nine")]
+    found = judge(recogniser, frames, texts, controlled=[3, 2, 1], control=2, speakers=["a", "b", "a", "b"])
+    assert found.said == ("one two", "turn the light", "", "nine")
+    assert found.encoder_alone is not None
+    assert [one.errors for one in found.encoder_alone.utterances] == [0, 0, 1, 0]  # "a" where nothing was said
+    assert found.text_only.counts.words == 4  # of "nine" and "turn the light": silence has no word to guess
+    assert found.wer.by_speaker is not None
+    assert all(text == text.lower() for text in found.written)
