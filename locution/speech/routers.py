@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from locution.engine.batch import Batch
@@ -31,7 +32,6 @@ def routed_values(routing: Routing) -> dict[str, float]:
     Beside it stands the router's entropy: in nats a frame, and as a share of the largest there can be. Shares near
     1/E with an entropy share near 1: the router does not choose. One share near 1: it has collapsed, the others idle.
 
-    >>> import torch
     >>> sure = torch.eye(2)[None]
     >>> values = routed_values(Routing(sure, sure, torch.ones(1, 2, dtype=torch.bool)))
     >>> {name: round(value, 2) for name, value in values.items()}
@@ -40,7 +40,7 @@ def routed_values(routing: Routing) -> dict[str, float]:
     Reference: W. Fedus, B. Zoph, N. Shazeer, 2021, "Switch Transformers", section 2.2.
     """
     shares = {f"{EXPERT}{i}": share for i, share in enumerate(routing.share().tolist(), 1)}
-    return shares | {ENTROPY: float(routing.entropy()), ENTROPY_SHARE: float(routing.entropy_share())}
+    return shares | {ENTROPY: routing.entropy().item(), ENTROPY_SHARE: routing.entropy_share().item()}
 
 
 class Routers(Observer):
@@ -58,6 +58,7 @@ class Routers(Observer):
             raise UserError("routers.batch is empty; allowed: one utterance or more.")
         self.batch = batch
 
+    @torch.no_grad()
     def measure(self, model: nn.Module, record: Record) -> Mapping[str, float]:
         """Route the batch."""
         assert isinstance(model, Recogniser)
