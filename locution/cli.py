@@ -65,11 +65,7 @@ def evaluate(run: str, *, against: str = "", json: bool = False) -> None:
     """
     from locution import runs
 
-    opened = runs.Run.open(run)
-    if against:
-        opened.show_difference(runs.Run.open(against), as_json=json)
-    else:
-        opened.show_evaluation(as_json=json)
+    runs.Run.open(run).show_evaluation(against=against, as_json=json)
 
 
 @app.command

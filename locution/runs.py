@@ -85,13 +85,16 @@ class Run:
         job = self.job(quiet=quiet)
         return self.task.evaluate(self.recipe, job, self.load(job), quiet=quiet)
 
-    def show_evaluation(self, *, as_json: bool = False) -> None:
-        """Print the evaluation as a table or as one JSON object."""
+    def show_evaluation(self, *, against: str = "", as_json: bool = False) -> None:
+        """Print the evaluation, or the difference from another run, as a table or as one JSON object."""
+        if against:
+            return self.show_difference(Run.open(against), as_json=as_json)
         results = self.evaluate(quiet=as_json)
         if as_json:
             print(json.dumps(results.as_json(), ensure_ascii=False))
         else:
             self.task.show(results)
+        return None
 
     def show_difference(self, other: Run, *, as_json: bool = False) -> None:
         """Print how far this run's transcripts are better or worse than those of another on the same test set."""
