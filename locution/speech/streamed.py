@@ -187,10 +187,10 @@ def training_stream(where: str, held_out: int = 0) -> Callable[[int, int], Itera
     return examples
 
 
-def refuse_epochs(epochs: int | None, where: str) -> None:
+def refuse_epochs(where: str, epochs: int | None) -> None:
     """Refuse a budget of epochs for a stream.
 
-    >>> refuse_epochs(3, "hf:mine/speech")
+    >>> refuse_epochs("hf:mine/speech", 3)
     Traceback (most recent call last):
     locution.errors.UserError: epochs is 3, but hf:mine/speech is streamed and nobody knows its length; allowed: steps.
     """

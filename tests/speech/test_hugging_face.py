@@ -182,8 +182,8 @@ def test_labels_are_normalised_and_end_with_the_mark(tokenizer: Any) -> None:
 
 def test_epochs_unknown_names_and_odd_datasets_are_refused(parquet: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="epochs is 2, but hf:a/b is streamed"):
-        refuse_epochs(2, "hf:a/b")
-    refuse_epochs(None, "hf:a/b")
+        refuse_epochs("hf:a/b", 2)
+    refuse_epochs("hf:a/b", None)
     with pytest.raises(UserError, match="'hf:' names no dataset"):
         SpeechData(path="hf:").clips()
     with pytest.raises(UserError, match=r"hf:/no/such cannot be opened \(.*\); allowed: the name of a dataset"):
