@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -21,6 +21,7 @@ from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
 from locution.speech.parts import RecogniserModel
 from locution.speech.recogniser import Recogniser, transcript_objective
+from locution.speech.streamed import StreamedUtterances, refuse_epochs
 from locution.speech.transcribe import show, transcribe
 from locution.speech.utterances import Utterances
 from locution.speech.waves import Waves
@@ -61,13 +62,12 @@ class Recognition:
             clips = data.clips(told=told, workers=min(4, os.cpu_count() or 2))
         part: RecogniserModel = recipe.part("model")
         recogniser = part.build()
-        if data.cache:
-            train = self.utterances(recipe, recogniser, clips["train"], data.batch_size, quiet, "training speech")
-        else:
-            train = fresh(recogniser, clips["train"], data.batch_size)
-        dev = self.utterances(recipe, recogniser, clips["dev"], 100, quiet, "development speech", shuffle=False)
+        train = self.training(recipe, recogniser, data, clips["train"], quiet)
+        dev = self.utterances(
+            recipe, recogniser, clips["dev"], quiet, "development speech", batch_size=100, shuffle=False
+        )
         turn = Turn(transcript_objective, recipe.part("optimizer").build)
-        seconds = sum(clip.seconds for clip in clips["train"]) / len(clips["train"])
+        seconds = sum(clip.seconds for clip in clips["train"]) / max(1, len(clips["train"]))
         watching = watchers(recogniser, dev, recipe.seed)
         return Job(recogniser, [turn], train, watching, clips, unit="s of audio", per_example=seconds or 1.0)
 
@@ -79,20 +79,30 @@ class Recognition:
         with telling(f"hearing the {what}", quiet) as told:
             return frames_of_files(recogniser.encoder, paths, seconds, precision=recipe.precision, progress=told)
 
+    def training(
+        self, recipe: Recipe, recogniser: Recogniser, data: SpeechData, clips: Sequence[Clip], quiet: bool
+    ) -> Utterances | StreamedUtterances:
+        """Put what is learnt from into batches: cached frames, samples read anew in each epoch, or a stream."""
+        if data.streams:
+            refuse_epochs(data.path, recipe.epochs)
+            return data.stream(recogniser)
+        size: dict[str, Any] = {"batch_size": data.batch_size, "token_budget": data.token_budget}
+        if not data.cache:
+            return fresh(recogniser, clips, **size)
+        return self.utterances(recipe, recogniser, clips, quiet, "training speech", **size)
+
     def utterances(
         self,
         recipe: Recipe,
         recogniser: Recogniser,
         clips: Sequence[Clip],
-        batch_size: int,
         quiet: bool,
         what: str,
-        shuffle: bool = True,
+        **settings: Any,
     ) -> Utterances:
         """Put frames and transcripts into batches."""
         frames = self.frames(recipe, recogniser, clips, quiet, what)
-        texts = [normalise(clip.text) for clip in clips]
-        return Utterances.of(recogniser, frames, texts, batch_size=batch_size, shuffle=shuffle)
+        return Utterances.of(recogniser, frames, [normalise(clip.text) for clip in clips], **settings)
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
         """Write down the test clips, of sentences and voices that training never saw, and count the wrong words."""
@@ -126,8 +136,8 @@ class Recognition:
         return show(transcribe(load_recogniser(folder / MODEL), list(files)), as_json=as_json)
 
 
-def fresh(recogniser: Recogniser, clips: Sequence[Clip], batch_size: int) -> Utterances:
+def fresh(recogniser: Recogniser, clips: Sequence[Clip], **settings: Any) -> Utterances:
     """Put samples and transcripts into batches: nothing is cached, every clip is read anew in each epoch."""
     waves = Waves([clip.path for clip in clips], [clip.seconds for clip in clips])
     texts = [normalise(clip.text) for clip in clips]
-    return Utterances.of(recogniser, waves, texts, batch_size=batch_size, sound="waves", counts=waves.counts)
+    return Utterances.of(recogniser, waves, texts, sound="waves", counts=waves.counts, **settings)

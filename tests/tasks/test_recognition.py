@@ -56,7 +56,9 @@ def test_a_manifest_of_ones_own_with_missing_files(run: Run, tmp_path: Path, mon
     shutil.copytree(corpus, tmp_path / "mine")
     (tmp_path / "mine" / "train" / "00000.flac").unlink()
     words = (*SMALL, f"data={tmp_path / 'mine'}", f"run_dir={tmp_path}/run")
-    with pytest.raises(UserError, match=r"1 of 60 clips have problems: sound file is missing \(1: 00000\.flac\)\. locution check-data"):
+    with pytest.raises(
+        UserError, match=r"1 of 60 clips have problems: sound file is missing \(1: 00000\.flac\)\. locution check-data"
+    ):
         locution.train("speech", *words, quiet=True)
     again = locution.train("speech", *words[:-1], f"run_dir={tmp_path}/rest", "data.allow_missing=true", quiet=True)
     assert again.results["metrics"]["wer"]["value"] > 0
@@ -75,3 +77,12 @@ def test_without_the_cache_the_same_speech_gives_the_same_loss(run: Run) -> None
             losses.append([one["loss"] for one in map(json.loads, lines) if one["kind"] == "step"])
     assert len(losses[0]) == 2
     assert losses[1] == pytest.approx(losses[0], abs=2e-3)
+
+
+def test_batches_of_a_budget_and_ones_own_folder_by_its_path_alone(run: Run, tmp_path: Path) -> None:
+    corpus = next((run.folder.parent / "cache" / "corpus").iterdir())
+    words = (*SMALL, f"data={corpus}", "data.token_budget=800", f"run_dir={tmp_path}/run")
+    again = locution.train("speech", *words, quiet=True)
+    examples = [json.loads(line)["examples"] for line in (again.folder / "metrics.jsonl").read_text().splitlines()]
+    assert 2 <= max(examples) <= 20, "two steps of at most ten short utterances each"
+    assert again.recipe.data["path"] == str(corpus)
