@@ -82,14 +82,15 @@ def no_audio(batch: Batch) -> Batch:
 @torch.no_grad()
 def utterance_losses(recogniser: Recogniser, batch: Batch) -> Tensor:
     """Measure how much each transcript of a batch costs, in nats summed over its tokens: (B,), asleep."""
-    was, found = recogniser.training, []
+    awake, found = [module for module in recogniser.modules() if module.training], []
     recogniser.eval()
     for start in range(0, len(batch), AT_ONCE):
         part = batch.rows(start, start + AT_ONCE)
         logits = recogniser(part.inputs).float()  # (b, L, V)
         losses = nn.functional.cross_entropy(logits.mT, part.targets, ignore_index=IGNORED, reduction="none")  # (b, L)
         found.append(losses.sum(1))
-    recogniser.train(was)
+    for module in awake:
+        module.training = True
     return torch.cat(found)
 
 
