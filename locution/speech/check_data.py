@@ -92,7 +92,7 @@ def check_clips(found: Found, *, decode: bool = True, told: Told | None = None) 
             if told is not None:
                 told(len(heard), len(paths))
     clips = [replace(clip, seconds=one.seconds or clip.seconds) for clip, one in zip(found.clips, heard, strict=True)]
-    how = ""
+    how = "the splits are those of the data" if all(clip.split for clip in clips) else ""
     if len(clips) >= len(SPLITS) and any(clip.split in ("", "train") for clip in clips):
         clips, how = divided(clips)
     checks = (about_sound, about_labels, about_splits)

@@ -50,6 +50,10 @@ class StreamedUtterances:
     examples: examples(epoch, seed) begins the stream anew. tokenizer, end: how texts become tokens. batch_size:
     utterances a batch.
 
+    >>> source = StreamedUtterances(lambda epoch, seed: iter([]), None, [2])
+    >>> source.steps(), list(source.epoch(0, seed=0))
+    (None, [])
+
     Reference: Q. Lhoest et al., 2021, "Datasets: a community library for natural language processing", section 4.
     """
 
