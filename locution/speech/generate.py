@@ -6,18 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from locution.speech.frozen import SMALL
 from locution.speech.recogniser import Recogniser
+from locution.speech.token_by_token import Bias, Prefix, loop_start, write_tokens
 from locution.speech.utterances import pad_frames
 
-LONGEST_LOOP = 24  # tokens of the longest stretch that counts as a loop
-REPEATS = 8  # people do say a number six times in a row
-CHECK_EVERY = 8
 TOKENS_PER_SECOND = 40.0  # the fastest synthetic voices speak 29 letters a second, and a token may be a letter
 
 Change = Callable[[Tensor, Tensor], Tensor]  # embeddings (B, T', H) and lengths (B,) to embeddings
@@ -43,27 +40,6 @@ class Written:
     confidence: float = field(default=1.0, compare=False)
 
 
-def loop_start(tokens: Sequence[int], repeats: int = REPEATS, longest: int = LONGEST_LOOP) -> int | None:
-    """Find where the tail of a text began to repeat itself; None if it does not.
-
-    A stretch of up to `longest` tokens that stands `repeats` times in a row at the end is a loop; its first
-    standing is kept.
-
-    >>> loop_start([7, 1, 2, 1, 2, 1, 2], repeats=3)
-    3
-    >>> loop_start([7, 1, 2, 1, 2], repeats=3) is None
-    True
-    """
-    for period in range(1, longest + 1):
-        span = period * repeats
-        if len(tokens) >= span and all(tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)):
-            start = len(tokens) - span
-            while start > 0 and tokens[start - 1] == tokens[start - 1 + period]:
-                start -= 1
-            return start + period
-    return None
-
-
 @torch.inference_mode()
 def generate(
     recogniser: Recogniser,
@@ -72,12 +48,14 @@ def generate(
     *,
     tokens_per_second: float = TOKENS_PER_SECOND,
     change: Change | None = None,
+    prefix: Prefix | None = None,
+    bias: Bias | None = None,
 ) -> list[Written]:
     """Greedy decoding writes, word after word, what the model finds likeliest after all that stands so far.
 
     frames (B, T, D) with lengths (B,) become B texts. A clip may have so many tokens as its length allows,
     and stops when it repeats itself. `change` replaces the audio's embeddings before the model reads them
-    (for controls).
+    (for controls); `prefix` is what `Prefix.of` read before; `bias` draws some tokens (hotwords).
 
     Reference: A. Graves, 2012, "Sequence Transduction with Recurrent Neural Networks", section 2.3 (greedy
     search as the narrowest beam).
@@ -85,52 +63,19 @@ def generate(
     audio, heard = recogniser.audio(frames, lengths)
     if change is not None:
         audio = change(audio, heard)
-    x, mask = recogniser.sequence(audio, heard)
-    rate = recogniser.frame_rate
-    limits = (lengths / rate * tokens_per_second).long() + 8  # (B,)
-    rows, sure = _decode(recogniser, x, mask, limits)
+    limits = token_limits(recogniser, lengths, tokens_per_second)
+    rows: list[list[int]] = [[] for _ in limits]
+    sure: list[list[float]] = [[] for _ in limits]
+    for step in write_tokens(recogniser, audio, heard, limits, prefix=prefix, bias=bias):
+        for row, token, log in step:
+            rows[row].append(token)
+            sure[row].append(log)
     return [_written(recogniser, row, logs) for row, logs in zip(rows, sure, strict=True)]
 
 
-def _decode(
-    recogniser: Recogniser, x: Tensor, mask: Tensor, limits: Tensor
-) -> tuple[list[list[int]], list[list[float]]]:
-    """Run the model over the prompt, then token by token; when half are done, the rest go on alone."""
-    model, end = recogniser.language_model, recogniser.end[0]
-    rows: list[list[int]] = [[] for _ in range(len(x))]
-    sure: list[list[float]] = [[] for _ in range(len(x))]
-    clips = torch.arange(len(x), device=x.device)  # which clip each row of the batch is
-    going = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    place = mask.sum(1, keepdim=True)  # (B, 1)
-    mask = mask.long()
-    places = (mask.cumsum(1) - 1).clamp(min=0)
-    output = model(inputs_embeds=x, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
-    for step in range(1, int(limits.max()) + 1):
-        logs, token = output.logits[:, -1].float().log_softmax(-1).max(-1)  # (b,) each
-        for row, value, log in zip(clips[going].tolist(), token[going].tolist(), logs[going].tolist(), strict=True):
-            rows[row].append(value)
-            sure[row].append(log)
-        going = going & (token != end) & (limits[clips] > step)
-        if step % CHECK_EVERY == 0:
-            loops = [loop_start(rows[row]) is not None for row in clips.tolist()]
-            going = going & ~torch.tensor(loops, device=x.device)
-        if not bool(going.any()):
-            break
-        cache: Any = output.past_key_values
-        if 2 * int(going.sum()) <= len(going):
-            kept = going.nonzero()[:, 0]
-            cache.batch_select_indices(kept)
-            clips, going, token, mask, place = (t[kept] for t in (clips, going, token, mask, place))
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        output = model(
-            input_ids=token[:, None],
-            attention_mask=mask,
-            position_ids=place,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        place = place + 1
-    return rows, sure
+def token_limits(recogniser: Recogniser, lengths: Tensor, tokens_per_second: float = TOKENS_PER_SECOND) -> Tensor:
+    """Say how many tokens clips of so many frames (B,) may have."""
+    return (lengths / recogniser.frame_rate * tokens_per_second).long() + 8
 
 
 def _written(recogniser: Recogniser, tokens: list[int], logs: list[float]) -> Written:
@@ -167,6 +112,7 @@ def write_all(
     batch_size: int = 64,
     change: Change | None = None,
     precision: str = "fp32",
+    bias: Bias | None = None,
 ) -> list[Written]:
     """Decode many clips, frames[i] of (T_i, D), in batches of like lengths; the answers come in the clips'
     order.
@@ -176,12 +122,13 @@ def write_all(
     order = sorted(range(len(frames)), key=lambda i: len(frames[i]))
     small = sum(weight.numel() for weight in recogniser.language_model.parameters()) < SMALL
     found: dict[int, Written] = {}
+    prefix = Prefix.of(recogniser) if len(order) else None
     device = next(recogniser.projector.parameters()).device
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         padded, lengths = pad_frames([frames[i] for i in rows])
         bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
         with bf16, one_thread(small and device.type == "cpu"):
-            texts = generate(recogniser, padded.to(device), lengths.to(device), change=change)
+            texts = generate(recogniser, padded.to(device), lengths.to(device), change=change, prefix=prefix, bias=bias)
         found.update(zip(rows, texts, strict=True))
     return [found[i] for i in range(len(frames))]
