@@ -33,9 +33,7 @@ def play(waves: Tensor, pace: Fraction) -> Tensor:
     count = waves.shape[1]
     blocks = -(-(count + MARGIN) // pace.numerator)
     long, short = blocks * pace.numerator, blocks * pace.denominator  # in and out: whole numbers of samples
-    kept = (min(long, short) - 1) // 2 + 1  # below the lower of the two Nyquist frequencies
-    spectrum = torch.fft.rfft(waves, n=long)[:, :kept]
-    played: Tensor = torch.fft.irfft(spectrum, n=short) * (short / long)
+    played: Tensor = torch.fft.irfft(torch.fft.rfft(waves, n=long), n=short) * (short / long)  # cut or continued
     return played[:, : -(-count * pace.denominator // pace.numerator)]
 
 
