@@ -26,7 +26,7 @@ SMALL = Pair(
     EncoderShape(320, 1, 1280, 5, mels=80),
     WriterShape(512, 2, 2752, 4, 1, 2000),
 )
-DECODER_LAYERS = 6  # of Whisper's own decoder: as many weights as the small SmolLM3 has
+DECODER = (2, 6528)  # layers and inner width of Whisper's own decoder: as deep as the small SmolLM3, as many weights
 CHAT_MARKS = ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]
 WHISPER_MARKS = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>"]
 WHISPER_MARKS += ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
@@ -131,8 +131,8 @@ def writer_config(shape: WriterShape, end: int) -> Any:
     )
 
 
-def whisper_config(shape: EncoderShape, tokens: int, decoder_layers: int, **marks: int) -> Any:
-    """Describe a Whisper of this shape to transformers; its decoder is as wide as its encoder."""
+def whisper_config(shape: EncoderShape, tokens: int, decoder: tuple[int, int], **marks: int) -> Any:
+    """Describe a Whisper of this shape to transformers; `decoder`: the layers and the inner width of its decoder."""
     import transformers
 
     return transformers.WhisperConfig(
@@ -142,9 +142,9 @@ def whisper_config(shape: EncoderShape, tokens: int, decoder_layers: int, **mark
         encoder_layers=shape.layers,
         encoder_attention_heads=shape.heads,
         encoder_ffn_dim=shape.inner,
-        decoder_layers=decoder_layers,
+        decoder_layers=decoder[0],
         decoder_attention_heads=shape.heads,
-        decoder_ffn_dim=shape.inner,
+        decoder_ffn_dim=decoder[1],
         **marks,
     )
 
@@ -165,7 +165,7 @@ def save_whisper(folder: Path, pair: Pair = SMALL, seed: int = 0) -> Path:
     end, start = 1500, 1501
     marks = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
     torch.manual_seed(seed)
-    config = whisper_config(pair.encoder, pair.writer.tokens, DECODER_LAYERS, **marks)
+    config = whisper_config(pair.encoder, pair.writer.tokens, DECODER, **marks)
     model = transformers.WhisperForConditionalGeneration(config)
     english = {"is_multilingual": False, "no_timestamps_token_id": 1508, "max_length": 448}
     model.generation_config = transformers.GenerationConfig(**marks, **english)

@@ -41,9 +41,11 @@ def build(folder: Path, pair: Pair = TRUE, device: str = DEVICE, dtype: torch.dt
     tokenizer = transformers.AutoTokenizer.from_pretrained(save_writer(folder / "small"), trust_remote_code=False)
     torch.manual_seed(0)
     with torch.device(device):
-        whisper = transformers.WhisperModel(whisper_config(pair.encoder, 2000, 1)).encoder.to(dtype)
-        writer = transformers.SmolLM3ForCausalLM(writer_config(pair.writer, tokenizer.eos_token_id)).to(dtype)
-    encoder = freeze(WhisperFrames(whisper))
+        hears = whisper_config(pair.encoder, 2000, (1, 16), pad_token_id=0, bos_token_id=0, eos_token_id=0)
+        whisper = transformers.AutoModel.from_config(hears, dtype=dtype)
+        writes = writer_config(pair.writer, tokenizer.eos_token_id)
+        writer = transformers.AutoModelForCausalLM.from_config(writes, dtype=dtype)
+    encoder = freeze(WhisperFrames(whisper.encoder))
     return build_recogniser(encoder, freeze(writer), tokenizer).to(device)
 
 

@@ -35,7 +35,7 @@ def make_writer(attention: str = "eager") -> Any:
 def test_the_encoder_costs_what_torch_counts(mel_frames: int) -> None:
     import transformers
 
-    config = whisper_config(PAIR.encoder, 100, 1, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    config = whisper_config(PAIR.encoder, 100, (1, 16), pad_token_id=0, bos_token_id=1, eos_token_id=2)
     config._attn_implementation = "eager"
     encoder = transformers.WhisperModel(config).encoder.requires_grad_(False)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def test_unpadded_frames_cost_what_torch_counts() -> None:
 
     from locution.speech.whisper import WhisperFrames
 
-    config = whisper_config(PAIR.encoder, 100, 1, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    config = whisper_config(PAIR.encoder, 100, (1, 16), pad_token_id=0, bos_token_id=1, eos_token_id=2)
     config._attn_implementation = "eager"
     encoder = WhisperFrames(transformers.WhisperModel(config).encoder, unpadded=True).requires_grad_(False)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_the_projector_costs_what_torch_counts() -> None:
 def test_weights_are_counted() -> None:
     import transformers
 
-    config = whisper_config(PAIR.encoder, 100, 1, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    config = whisper_config(PAIR.encoder, 100, (1, 16), pad_token_id=0, bos_token_id=1, eos_token_id=2)
     encoder = transformers.WhisperModel(config).encoder
     matrices = sum(p.numel() for name, p in encoder.named_parameters() if p.dim() > 1 and "positions" not in name)
     assert arithmetic.encoder_parameters(PAIR.encoder) == matrices
