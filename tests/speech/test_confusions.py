@@ -44,11 +44,11 @@ def test_every_error_is_counted_once() -> None:
 
 
 def test_numbers_are_counted_apart() -> None:
-    said = ["set it to forty", "call me at seven", "page 12 please", "no number"]
-    written = ["set it to fourteen", "call me at", "page 20 please", "no number one"]
+    said = ["set it to forty", "call me at seven", "page 12 please", "no number", "seven"]
+    written = ["set it to fourteen", "call me at", "page 20 please", "no number one", "heaven"]
     found = Confusions.of(said, written)
-    assert found.numbers() == NumberErrors(said=3, taken=2, lost=1, made_up=1)
-    assert found.numbers().rate == pytest.approx(4 / 3)
+    assert found.numbers() == NumberErrors(said=4, taken=3, lost=1, made_up=1)
+    assert found.numbers().rate == pytest.approx(5 / 4)
     assert found.number_pairs() == {("forty", "fourteen"): 1, ("12", "20"): 1}
     assert NumberErrors(0, 0, 0, 1).rate == 0.0
 

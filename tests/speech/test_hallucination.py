@@ -63,7 +63,7 @@ def spelt(text: str) -> torch.Tensor:
 
 
 def test_both_sides_are_normalised_and_the_control_is_of_the_rows_it_is_given(
-    language_model: Any, tokenizer: Any
+    language_model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     recogniser = Recogniser(MLPProjector(29, 32, gain=0.3, stack=2), language_model, tokenizer, encoder=Speller())
@@ -75,4 +75,9 @@ def test_both_sides_are_normalised_and_the_control_is_of_the_rows_it_is_given(
     assert [one.errors for one in found.encoder_alone.utterances] == [0, 0, 1, 0]  # "a" where nothing was said
     assert found.text_only.counts.words == 4  # of "nine" and "turn the light": silence has no word to guess
     assert found.wer.by_speaker is not None
-    assert all(text == text.lower() for text in found.written)
+    answers = [Written(text, "end", 1) for text in ("One two.", "turn the light", "", "Nein")]
+    monkeypatch.setattr("locution.speech.judge.write_all", lambda *_, **__: answers)
+    found = judge(recogniser, frames, texts)
+    assert found.written == ("one two", "turn the light", "", "nein")
+    assert found.answers[0].text == "One two."
+    assert found.wer.counts.errors == 1

@@ -205,6 +205,9 @@ def test_other_test_sets_and_missing_or_damaged_utterances_are_refused(
         against(one.folder, other.folder)
     with pytest.raises(UserError, match="of which 0 are the same"):
         against(one.folder, kept(tmp_path / "third", ["a", "b", "c", "d"], group="else").folder)
+    newer = '{"name": "a", "reference": "b", "hypothesis": "c", "mood": "good"}'
+    (other.folder / FILE).write_text(newer + "\n")
+    assert read_utterances(other.folder) == [Utterance("a", "b", "c")]  # what a later version adds is passed over
     for line in ('{"name": "a"}', "[1]", "{", '{"name": 1, "reference": "a", "hypothesis": "b"}'):
         (other.folder / FILE).write_text(line + "\n")
         with pytest.raises(LocutionError, match=r"utterances\.jsonl is damaged in line 1"):
