@@ -371,6 +371,13 @@ def test_what_changes_sound_and_the_cache_are_refused_together(kind: type[Method
     refuse_with_cache([FrameDropoutMethod(), FrameMaskingMethod()])
 
 
+def test_kept_spectrograms_take_stripes_and_no_noise() -> None:
+    kept = Batch({"mel": torch.randn(2, 60, 80), "lengths": torch.tensor([60, 40])})
+    assert not torch.equal(SpecAugmentMethod().batch(kept, step()).inputs["mel"], kept.inputs["mel"])
+    with pytest.raises(UserError, match="this recipe keeps its sounds as spectrograms; allowed: "):
+        NoiseMethod().batch(kept, step())
+
+
 def test_frames_are_refused_where_nobody_can_make_them() -> None:
     with pytest.raises(UserError, match="'frame_dropout' needs a recogniser's encoder; this recipe trains a Identity"):
         FrameDropoutMethod().batch(batch(), step())

@@ -45,8 +45,13 @@ def with_sound(batch: Batch, kind: str, values: Tensor, lengths: Tensor) -> Batc
 def waves_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     """Take a batch's samples (B, N) and their number (B,)."""
     inputs = sound(batch, name)
-    if "waves" not in inputs:
+    if "frames" in inputs:
         raise UserError(f"'{name}' changes samples, {CACHED}.")
+    if "waves" not in inputs:
+        raise UserError(
+            f"'{name}' changes samples, and this recipe keeps its sounds as spectrograms; allowed: +spec_augment, or "
+            "recipe speech with data.cache=false."
+        )
     return inputs["waves"], inputs["lengths"]
 
 
