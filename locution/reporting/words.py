@@ -109,12 +109,23 @@ def coloured(reference: str, hypothesis: str, *, signs: bool = False) -> tuple[T
     return said, written
 
 
+def sureness(probability: float) -> str:
+    """Write a probability as whole percents that never claim to be certain.
+
+    >>> sureness(0.0004), sureness(0.5), sureness(0.9996)
+    ('under 1', '50', 'over 99')
+    """
+    if 0.01 <= probability <= 0.99:
+        return f"{100 * probability:.0f}"
+    return "under 1" if probability < 0.01 else "over 99"
+
+
 def joined(utterances: Sequence[Utterance]) -> Html:
     """Write utterances under each other, each with its name and its word error rate."""
     items = []
     for one in utterances:
         seconds = "" if one.seconds is None else f" · {one.seconds:.1f} s"
-        sure = "" if one.probability is None else f" · {100 * one.probability:.0f} % sure"
+        sure = "" if one.probability is None else f" · {sureness(one.probability)} % sure"
         name = tag("span", one.name, class_="user")
         group = join(" · ", tag("span", one.group, class_="user")) if one.group else None
         head = tag("p", tag("b", f"{rate(one):.2f}"), " ", name, group, seconds, sure, class_="quiet")

@@ -34,6 +34,14 @@ def test_it_is_judged_beside_its_halves(run: Run) -> None:
     assert (run.folder / "report.html").read_text(encoding="utf-8").count("<image") >= 1, "a spectrogram"
 
 
+def test_its_utterances_are_kept_to_compare_it_with(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.show_evaluation(against=str(run.folder), as_json=True)
+    values = {name: metric["value"] for name, metric in json.loads(capsys.readouterr().out)["metrics"].items()}
+    first = next(name for name in values if name.startswith("wer"))
+    assert values[first] == pytest.approx(run.results["metrics"]["wer"]["value"]), "no clip is decoded again"
+    assert all(value == 0.0 for name, value in values.items() if name.startswith("difference"))
+
+
 def test_the_projector_knows_its_halves(run: Run) -> None:
     card = json.loads((run.folder / "model" / "projector.json").read_text())
     assert card["encoder"].endswith("/encoder")
