@@ -198,11 +198,14 @@ def layer_norm(p: Any, x: Tensor) -> Tensor:
     return p.weight * (x - x.mean()) / spread + p.bias
 
 
-def test_qformer() -> None:
+@pytest.mark.parametrize("positions", [False, True])
+def test_qformer(positions: bool) -> None:
     def by_hand(p: Any, clip: Tensor) -> Tensor:
         rows = []
         for start in range(0, len(clip), 5):
             window = clip[start : start + 5]  # the last one is simply shorter
+            if positions:
+                window = torch.stack([frame + p.places[i] for i, frame in enumerate(window)])
             x = torch.stack([layer_norm(p.entry, query) for query in p.queries])
             for one in p.layers:
                 x = attend(one.across, attend(one.among, x, x, 2), window, 2)
@@ -212,7 +215,15 @@ def test_qformer() -> None:
             rows += [layer(p.leave, q) for q in x]
         return norm(torch.stack(rows), p.norm.weight)
 
-    compare(make("qformer", window=5, queries=3, width=4, heads=2), by_hand)
+    compare(make("qformer", window=5, queries=3, width=4, heads=2, positions=positions), by_hand)
+
+
+def test_without_positions_a_window_has_no_order_and_with_them_it_has() -> None:
+    frames, lengths = torch.randn(1, 5, D, dtype=torch.float64), torch.tensor([5])
+    for positions in (False, True):
+        projector = make("qformer", window=5, queries=2, width=4, heads=2, positions=positions)
+        same = torch.allclose(projector(frames, lengths)[0], projector(frames.flip(1), lengths)[0], atol=1e-9)
+        assert same != positions
 
 
 def test_qformer_is_granite_speechs_where_no_window_is_padded() -> None:

@@ -27,6 +27,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("shared_moe", {"stack": 2, "smear": True}),
     ("qformer", {"window": 4, "queries": 2, "layers": 1, "width": 16, "heads": 4}),
     ("qformer", {"window": 1, "queries": 1}),
+    ("qformer", {"window": 4, "queries": 2, "positions": True}),
 ]
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("mlp", {"stack": 0}, "projector.stack is 0; allowed: a whole number above 0, usually 2 to 5."),

@@ -149,3 +149,4 @@ def test_many_experts_are_drawn_in_order_up_to_eight() -> None:
     assert section.body.index("expert 9 ") < section.body.index("expert 10 ") < section.body.index("expert 12 ")
     assert "8 of 12 are drawn" in section.body
     assert idle({1: Curve([1, 2], [0.01, 0.5]), 2: Curve([1, 2], [0.99, 0.5])}) == []
+    assert idle({1: Curve([1], [0.06]), 2: Curve([1], [0.94])}) == []  # a tenth of an even share is 0.05

@@ -25,7 +25,8 @@ class QFormerProjector(nn.Module):
     inputs: D, width of the encoder. outputs: H, width of the language model. gain: the scale (root mean square) of
     the model's token embeddings. window: frames to a window. queries: embeddings to a window. layers: how often they
     ask. width: of the queries, or None for D. heads: of the attention, or None for 16, fewer where a head would have
-    less than 16 numbers.
+    less than 16 numbers. positions: add to each frame a learned vector for its place in the window, which the queries
+    cannot see otherwise; the sources know no such thing.
 
     >>> _ = torch.manual_seed(0)
     >>> projector = QFormerProjector(6, 8, gain=0.02)
@@ -50,6 +51,7 @@ class QFormerProjector(nn.Module):
         layers: int = 2,
         width: int | None = None,
         heads: int | None = None,
+        positions: bool = False,
     ) -> None:
         super().__init__()
         require(window >= 1, "projector.window", window, "a whole number above 0, usually 15")
@@ -60,10 +62,12 @@ class QFormerProjector(nn.Module):
         heads = heads_for(width) if heads is None else heads
         require(heads >= 1 and width % heads == 0, "projector.heads", heads, f"a number that divides {width}")
         self.settings = {"window": window, "queries": queries, "layers": layers, "width": width, "heads": heads}
+        self.settings["positions"] = positions
         self.window = window
         self.queries = nn.Parameter(torch.randn(queries, width))  # (Q, W)
         self.entry = nn.LayerNorm(width, eps=1e-12)
         self.layers = nn.ModuleList(QueryLayer(width, inputs, heads) for _ in range(layers))
+        self.places = nn.Parameter(0.02 * torch.randn(window, inputs)) if positions else None  # (w, D)
         self.leave = nn.Linear(width, outputs)
         self.norm = output_norm(outputs, gain)
 
@@ -77,6 +81,7 @@ class QFormerProjector(nn.Module):
         seen = within(windows * self.window, lengths).view(batch, windows, self.window)  # (B, N, w)
         there = seen[..., 0]  # (B, N): the windows that hold anything
         source, seen = source[there], seen[there][:, None, None]  # (M, w, D), (M, 1, 1, w)
+        source = source if self.places is None else source + self.places
         x = self.entry(self.queries).expand(len(source), -1, -1)  # (M, Q, W)
         for layer in self.layers:
             x = layer(x, source, seen)

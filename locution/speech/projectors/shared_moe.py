@@ -19,7 +19,8 @@ class SharedMoEProjector(nn.Module):
 
     y = norm(shared(x) + sum over the chosen of gate_i expert_i(x)) of x = norm([f_1; ...; f_k]), each expert a
     W2 GELU(W1 x) without biases; the gates are the router's `top` largest probabilities over their sum (one
-    alone: its probability). The router is fp32. Frames (B, T, D) with lengths (B,) become (B, T', H), T' = (T - k) // k + 1, and lengths.
+    alone: its probability). The router is fp32. Frames (B, T, D) with lengths (B,) become (B, T', H),
+    T' = (T - k) // k + 1, and lengths.
 
     `auxiliary` gives the loss beside the words: `balance` times the load-balancing loss plus `z` times the
     z-loss, for each utterance over its own frames. With `smear` nothing is chosen: the experts' weights are
