@@ -113,18 +113,33 @@ def predict(run: str, *inputs: Annotated[str, Parameter(allow_leading_hyphen=Tru
 
 
 @app.command
-def transcribe(run: str, *files: str, json: bool = False) -> None:
-    """Write down what is said in audio files.
+def transcribe(
+    run: str,
+    *files: str,
+    format: str = "",
+    output: str = "",
+    stream: bool = False,
+    microphone: bool = False,
+    hotwords: str = "",
+    json: bool = False,
+) -> None:
+    """Write down what is said in audio files of any length, or into the microphone.
 
     Parameters
     ----------
     run: a run folder of a speech recipe, or the recipe's name for its newest run.
-    files: audio files of any rate, or folders of them.
-    json: print one JSON object a file.
+    files: audio files or films, or folders of them.
+    format: text, json, srt, vtt or tsv, with times.
+    output: a folder to write one file a recording to.
+    stream: print words as they are written.
+    microphone: listen until Ctrl-C.
+    hotwords: words or names to expect, parted by commas.
+    json: print one JSON object a file, as --format json does.
     """
     from locution import runs
 
-    sys.exit(runs.Run.open(run).transcribe(files, as_json=json))
+    wishes = {"form": format, "output": output, "stream": stream, "microphone": microphone, "hotwords": hotwords}
+    sys.exit(runs.Run.open(run).transcribe(files, as_json=json, **wishes))
 
 
 @app.command(name="check-data")

@@ -113,14 +113,17 @@ class Run:
             raise UserError("predict came without an input; allowed: numbers, a file, or test:3.")
         return self.task.predict(self.recipe, self.folder, inputs)
 
-    def transcribe(self, files: Sequence[str], *, as_json: bool = False) -> int:
+    def transcribe(self, files: Sequence[str], *, as_json: bool = False, **wishes: Any) -> int:
         """Write down what is said in audio files; the exit code is 1 if one could not be read."""
         task = self.task
         if not hasattr(task, "transcribe"):
             raise UserError(
                 f"{self.folder} is of '{self.recipe.name}', which does not hear; allowed: a speech run."
             )
-        code: int = task.transcribe(self.recipe, self.folder, files, as_json=as_json)
+        from locution.speech.asked import Wishes
+
+        asked = Wishes(**wishes | ({"form": "json"} if as_json else {}))
+        code: int = task.transcribe(self.recipe, self.folder, files, asked)
         return code
 
 

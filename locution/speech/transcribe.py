@@ -1,50 +1,36 @@
-"""Transcription: sound files in, text out."""
+"""Transcription: sound files in, text out, piece by piece in bounded memory."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from locution.errors import LocutionError, UserError
+from locution.errors import LocutionError, UserError, require
 from locution.speech import decode_av
-from locution.speech.audio import SAMPLE_RATE, Audio, Samples, read_audio
-from locution.speech.encode import encode_clips
-from locution.speech.generate import write_all
+from locution.speech.audio import SAMPLE_RATE, SILENT_PEAK, Audio, Samples, audio_blocks
+from locution.speech.hear import Heard, cutting_for, spell_audio, write_audio
 from locution.speech.recogniser import Recogniser
+from locution.speech.subtitles import FORMATS
+from locution.speech.token_by_token import Bias
+from locution.speech.transcript import Segment, Transcript
+from locution.speech.voice_activity import Cutting, Piece, cut_blocks
+from locution.speech.word_times import Word
+
+__all__ = ["ENDINGS", "Transcript", "show", "sound_files", "spell_audio", "transcribe", "transcribing", "transcripts"]
 
 ENDINGS = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64"),
     *decode_av.ENDINGS,
 )
-LONGEST = 20.0  # seconds that are written down at a time
 BRIEFEST = 0.1  # seconds; nothing can be said in less
+TOGETHER = 120.0  # seconds of sound that wait to be written down together: 8 MB
 
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was said in one file: its text, its length in seconds, a note where something was odd, or an
-    error.
-
-    >>> print(Transcript("a.wav", "turn it off", 1.5))
-    a.wav: turn it off
-    """
-
-    path: str
-    text: str = ""
-    seconds: float = 0.0
-    note: str = ""
-    error: str = ""
-
-    def __str__(self) -> str:
-        if self.error:
-            return f"error: {self.error}"
-        return f"{self.path}: {self.text}" + (f"  ({self.note})" if self.note else "")
+Write = Callable[[Sequence[Samples]], list[Heard]]  # pieces of sound to what is said in each
 
 
 def sound_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -64,22 +50,6 @@ def sound_files(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def pieces(samples: Samples, longest: float = LONGEST) -> list[Samples]:
-    """Cut a long recording into pieces of at most `longest` seconds, each cut at the quietest place near its
-    end.
-
-    >>> [len(piece) / 16000 for piece in pieces(np.ones(16000 * 25, np.float32), longest=20.0)]
-    [14.05, 10.95]
-    """
-    size, window, cuts = int(longest * SAMPLE_RATE), SAMPLE_RATE // 10, [0]
-    while len(samples) - cuts[-1] > size:
-        start = cuts[-1] + int(0.7 * size)
-        tail = samples[start : cuts[-1] + size]
-        loudness = np.square(tail[: len(tail) // window * window], dtype=np.float64).reshape(-1, window).sum(1)
-        cuts.append(start + int(loudness.argmin()) * window + window // 2)
-    return [samples[a:b] for a, b in zip(cuts, [*cuts[1:], len(samples)], strict=True)]
-
-
 def transcribe(recogniser: Recogniser, paths: Sequence[str | Path], *, batch_size: int = 32) -> list[Transcript]:
     """Transcription writes down what is said in sound files of any format, rate and length.
 
@@ -89,80 +59,132 @@ def transcribe(recogniser: Recogniser, paths: Sequence[str | Path], *, batch_siz
     Reference: A. Radford et al., 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", section
     4.5 (long recordings in pieces).
     """
-    return transcripts(paths, lambda audios: write_audio(recogniser, audios, batch_size=batch_size))
+    return list(transcribing(recogniser, paths, batch_size=batch_size))
 
 
-def transcripts(
-    paths: Sequence[str | Path], write: Callable[[Sequence[Audio]], list[tuple[str, str]]]
-) -> list[Transcript]:
-    """Read sound files, let `write` put down those that hold something, and name those that cannot be heard.
+def transcribing(
+    recogniser: Recogniser,
+    paths: Sequence[str | Path],
+    *,
+    batch_size: int = 32,
+    bias: Bias | None = None,
+    cutting: Cutting | None = None,
+) -> Iterator[Transcript]:
+    """Transcribe files one after another, each answer as soon as it is there; memory does not grow with their length.
 
-    write(recordings) gives for each its text and a note.
+    `bias` draws hotwords; `cutting` says how long recordings are cut, if not as the recogniser was trained.
     """
-    files, answers = sound_files(paths), {}
-    heard: list[tuple[int, Audio]] = []
-    for number, path in enumerate(files):
+    require(batch_size >= 1, "batch_size", batch_size, "a whole number from 1")
+
+    def write(pieces: Sequence[Samples]) -> list[Heard]:
+        return write_audio(recogniser, pieces, batch_size=batch_size, bias=bias)
+
+    return stream(paths, write, cutting or cutting_for(recogniser.encoder))
+
+
+def transcripts(paths: Sequence[str | Path], write: Write, cutting: Cutting | None = None) -> list[Transcript]:
+    """Read sound files, let `write` put down what is said in their pieces, and name those that cannot be heard."""
+    return list(stream(paths, write, cutting or Cutting()))
+
+
+@dataclass
+class Draft:
+    """A file that is being written down: what is there of it, how many pieces are out, whether it has been read."""
+
+    path: str
+    seconds: float = 0.0
+    peak: float = 0.0
+    error: str = ""
+    waiting: int = 0
+    read: bool = False
+    segments: list[Segment] = field(default_factory=list)
+
+    def blocks(self) -> Iterator[Samples]:
+        """Read the file, and keep in mind how long and how loud it was."""
+        for block in audio_blocks(self.path):
+            self.seconds += len(block) / SAMPLE_RATE
+            middle = float(block.mean(dtype=np.float64))
+            self.peak = max(self.peak, float(block.max()) - middle, middle - float(block.min()))
+            yield block
+
+    def finished(self) -> Transcript:
+        """Put it all together."""
+        said = [segment for segment in self.segments if segment.text]
+        notes = dict.fromkeys(segment.note for segment in self.segments if segment.note)
+        if not said and not notes and not self.error:
+            short = self.seconds < BRIEFEST
+            notes = {
+                "silence"
+                if self.peak < SILENT_PEAK
+                else "too short to say anything"
+                if short
+                else "nobody speaks": None
+            }
+        weights = [len(segment.text) for segment in said]
+        sure = sum(w * s.confidence for w, s in zip(weights, said, strict=True)) / max(1, sum(weights))
+        text = " ".join(segment.text for segment in said)
+        seconds = round(self.seconds, 3)
+        return Transcript(self.path, text, seconds, "; ".join(notes), self.error, round(sure, 4), tuple(said))
+
+
+def stream(
+    paths: Sequence[str | Path], write: Write, cutting: Cutting, together: float = TOGETHER
+) -> Iterator[Transcript]:
+    """Read, cut and write down files; pieces of several files are written together, `together` seconds at a time."""
+    drafts: list[Draft] = []
+    pool: list[tuple[Draft, Piece]] = []
+    for path in sound_files(paths):
+        draft = Draft(str(path))
+        drafts.append(draft)
         try:
-            audio = read_audio(path)
+            for piece in cut_blocks(draft.blocks(), cutting):
+                if piece.seconds < BRIEFEST or Audio(piece.samples).silent:
+                    continue
+                pool.append((draft, piece))
+                draft.waiting += 1
+                if sum(one.seconds for _, one in pool) >= together:
+                    put_down(pool, write)
         except LocutionError as error:
-            answers[number] = Transcript(str(path), error=str(error))
-            continue
-        note = "silence" if audio.silent else "too short to say anything" if audio.seconds < BRIEFEST else ""
-        answers[number] = Transcript(str(path), "", audio.seconds, note)
-        if not note:
-            heard.append((number, audio))
-    texts = write([audio for _, audio in heard])
-    for (number, audio), (text, note) in zip(heard, texts, strict=True):
-        answers[number] = Transcript(str(files[number]), text, audio.seconds, note)
-    return [answers[number] for number in range(len(files))]
+            draft.error = str(error)
+        draft.read = True
+        while drafts and drafts[0].read and not drafts[0].waiting:
+            yield drafts.pop(0).finished()
+    put_down(pool, write)
+    yield from (draft.finished() for draft in drafts)
 
 
-def spell_audio(encoder: Any, audios: Sequence[Audio]) -> list[tuple[str, str]]:
-    """Write down recordings with an encoder alone, by its own CTC head: for each its text, and no note."""
-    from locution.speech.judge import encoder_alone
+def put_down(pool: list[tuple[Draft, Piece]], write: Write) -> None:
+    """Write down all pieces that wait, each into its file's draft with times from the file's beginning."""
+    found = write([piece.samples for _, piece in pool]) if pool else []
+    for (draft, piece), heard in zip(pool, found, strict=True):
+        start, end = round(piece.start, 3), round(piece.start + piece.seconds, 3)
+        words = tuple(
+            Word(word.text, round(word.start + piece.start, 3), round(word.end + piece.start, 3), word.confidence)
+            for word in heard.words
+        )
+        draft.segments.append(Segment(start, end, heard.text, round(heard.confidence, 4), words, heard.note))
+        draft.waiting -= 1
+    pool.clear()
 
-    parts = [(row, piece) for row, audio in enumerate(audios) for piece in pieces(audio.samples)]
-    frames = dict(encode_clips(encoder, lambda i: parts[i][1], [len(piece) / SAMPLE_RATE for _, piece in parts]))
-    spelt = encoder_alone(encoder, [frames[i].float() for i in range(len(parts))]) or []
-    texts: list[list[str]] = [[] for _ in audios]
-    for (row, _), text in zip(parts, spelt, strict=True):
-        texts[row].append(text)
-    return [(" ".join(filter(None, text)), "") for text in texts]
 
-
-def show(answers: Sequence[Transcript], *, as_json: bool = False) -> int:
-    """Print transcripts, those that failed to standard error; returns the exit code, 1 if one failed.
+def show(answers: Iterable[Transcript], *, as_json: bool = False, form: str = "") -> int:
+    """Print transcripts as they come, those that failed to standard error; returns the exit code, 1 if one failed.
 
     >>> show([Transcript("a.wav", "turn it off", 1.5)])
     a.wav: turn it off
     0
     """
+    failed: list[str] = []
     for one in answers:
-        if as_json:
-            print(json.dumps(vars(one), ensure_ascii=False))
-        else:
-            print(one, file=sys.stderr if one.error else sys.stdout)
-    return int(any(one.error for one in answers))
-
-
-def write_audio(recogniser: Recogniser, audios: Sequence[Audio], *, batch_size: int = 32) -> list[tuple[str, str]]:
-    """Write down recordings: for each its text, and a note where the language model had to be stopped."""
-    parts = [(row, piece) for row, audio in enumerate(audios) for piece in pieces(audio.samples)]
-    parts = [(row, piece) for row, piece in parts if not Audio(piece).silent]
-    seconds = [len(piece) / SAMPLE_RATE for _, piece in parts]
-    encoder: Any = recogniser.encoder
-    frames = dict(encode_clips(encoder, lambda i: parts[i][1], seconds))
-    written = write_all(recogniser, [frames[i].float() for i in range(len(parts))], batch_size=batch_size)
-    texts: list[list[str]] = [[] for _ in audios]
-    stopped: list[set[str]] = [set() for _ in audios]
-    for (row, _), one in zip(parts, written, strict=True):
-        texts[row].append(one.text)
-        stopped[row].add(one.stopped)
-    notes = {
-        "loop": "it began to repeat itself and was stopped",
-        "limit": "it wrote too much and was stopped",
-    }
-    return [
-        (" ".join(filter(None, text)), "; ".join(notes[why] for why in sorted(whys - {"end"})))
-        for text, whys in zip(texts, stopped, strict=True)
-    ]
+        if one.error:
+            failed.append(one.path)
+        if as_json or form == "json":
+            print(FORMATS["json"](one), flush=True)
+        elif form and not (one.error and not one.segments):
+            print(FORMATS[form](one), end="", flush=True)
+        if (one.error or not form) and not as_json and form != "json":
+            print(one, file=sys.stderr if one.error else sys.stdout, flush=True)
+    if len(failed) > 1:
+        names = ", ".join(islice(failed, 20)) + (" and more" if len(failed) > 20 else "")
+        print(f"{len(failed)} files could not be heard: {names}", file=sys.stderr)
+    return int(bool(failed))

@@ -192,7 +192,7 @@ class Pieces:
             yield Piece((self.gone + first) * FRAME / SAMPLE_RATE, self.samples[first * FRAME : last * FRAME].copy())
             self._forget(last)
         ahead = runs(active[self.past :])
-        self._forget(ahead[0][0] if ahead else known - self.past)
+        self._forget(ahead[0][0] if ahead else max(0, known - self.past - HANGOVER - SMOOTH))
         old = max(0, self.past - REACH)
         self.level, self.past = self.level[old:], self.past - old
 

@@ -21,6 +21,7 @@ from locution.gradients.norms import GradientNorms
 from locution.reporting import results as shown
 from locution.reporting.bars import telling
 from locution.reporting.results import RunResults, Utterance
+from locution.speech.asked import Wishes, deliver
 from locution.speech.ctc import ctc_objective
 from locution.speech.encoder import SpeechEncoder
 from locution.speech.encoder_parts import HELD_OUT, EncoderModel, SpokenData
@@ -28,7 +29,7 @@ from locution.speech.logmel import scale
 from locution.speech.spelling import clear, figure, hardly, hours, spell
 from locution.speech.spoken import SpokenBatches
 from locution.speech.store import Store
-from locution.speech.transcribe import show, spell_audio, transcripts
+from locution.speech.transcribe import spell_audio, transcripts
 from locution.speech.wer import word_error_rate
 from locution.tasks.task import Job
 
@@ -113,11 +114,12 @@ class Hearing:
         """Spell sound files."""
         return [str(one) for one in transcripts(list(inputs), self.writer(folder))]
 
-    def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], *, as_json: bool = False) -> int:
-        """Print what the encoder alone hears in sound files; returns the exit code."""
-        if not files:
-            raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
-        return show(transcripts(list(files), self.writer(folder)), as_json=as_json)
+    def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], wishes: Wishes) -> int:
+        """Print or write what the encoder alone hears in sound files; returns the exit code."""
+        wishes.check(files)
+        if wishes.stream or wishes.microphone or wishes.hotwords:
+            raise UserError("an encoder alone neither streams nor takes hotwords; allowed: --format, --output.")
+        return deliver(transcripts(list(files), self.writer(folder)), wishes)
 
     def writer(self, folder: Path) -> Any:
         """Load the encoder of a run as a function from recordings to texts."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from locution.engine import Turn
-from locution.errors import UserError
 from locution.reporting.bars import telling
 from locution.reporting.results import RunResults
+from locution.speech.asked import Wishes, answer
 from locution.speech.cache import CachedFrames
 from locution.speech.checkpoint import load_recogniser, save_projector
 from locution.speech.data_parts import SpeechData
@@ -22,7 +22,7 @@ from locution.speech.normalise import normalise
 from locution.speech.parts import RecogniserModel
 from locution.speech.recogniser import Recogniser, transcript_objective
 from locution.speech.streamed import StreamedUtterances, refuse_epochs
-from locution.speech.transcribe import show, transcribe
+from locution.speech.transcribe import transcribe
 from locution.speech.utterances import Utterances
 from locution.speech.waves import Waves
 from locution.tasks.recognition_judged import judged
@@ -129,11 +129,9 @@ class Recognition:
         """Write down sound files."""
         return [str(one) for one in transcribe(load_recogniser(folder / MODEL), list(inputs))]
 
-    def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], *, as_json: bool = False) -> int:
-        """Print what is said in sound files; those that cannot be heard are named, and make the exit code 1."""
-        if not files:
-            raise UserError("transcribe came without a file; allowed: sound files, or folders of them.")
-        return show(transcribe(load_recogniser(folder / MODEL), list(files)), as_json=as_json)
+    def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], wishes: Wishes) -> int:
+        """Print or write what is said in sound files; one that cannot be heard is named, and makes the exit code 1."""
+        return answer(lambda: load_recogniser(folder / MODEL), files, wishes)
 
 
 def fresh(recogniser: Recogniser, clips: Sequence[Clip], **settings: Any) -> Utterances:

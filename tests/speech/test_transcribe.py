@@ -20,7 +20,7 @@ from locution.speech.frozen import load_encoder, load_language_model, place
 from locution.speech.generate import write_all
 from locution.speech.logmel import log_mel_batch
 from locution.speech.recogniser import Recogniser
-from locution.speech.transcribe import pieces, sound_files, transcribe
+from locution.speech.transcribe import sound_files, transcribe
 from locution.speech.whisper import WhisperFrames, with_silence
 
 
@@ -222,15 +222,6 @@ def test_folders_and_lists(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no sound file"):
         sound_files([tmp_path])
     assert sound_files(["x.bin"]) == [Path("x.bin")]  # what is named is tried
-
-
-def test_long_recordings_are_cut_where_they_are_quiet() -> None:
-    samples = noise(50.0)
-    samples[16000 * 17 : 16000 * 17 + 4000] = 0.0
-    parts = pieces(samples)
-    assert np.array_equal(np.concatenate(parts), samples)
-    assert all(len(part) <= 20 * 16000 for part in parts)
-    assert 17.0 <= len(parts[0]) / 16000 <= 17.25
 
 
 def test_the_controls_are_deaf(recogniser: Recogniser) -> None:
