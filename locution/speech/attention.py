@@ -44,6 +44,8 @@ def attention_kernel(model: nn.Module, *, padded: bool = False, trains: bool = F
         return str(written).replace("_", " ")
     heads = first(config, "num_attention_heads", "encoder_attention_heads", "heads")
     width = first(config, "hidden_size", "d_model", "width")
+    if not heads or not width:
+        return "of its own"
     size = getattr(config, "head_dim", None) or width // heads
     weight = next(inner.parameters())
     dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
@@ -53,8 +55,8 @@ def attention_kernel(model: nn.Module, *, padded: bool = False, trains: bool = F
 
 
 def first(config: Any, *names: str) -> int:
-    """Take the first setting that a configuration has, under whichever name its kind of model gives it."""
-    return next(int(getattr(config, name)) for name in names if getattr(config, name, None) is not None)
+    """Take the first setting that a configuration has, under whichever name its kind of model gives it, or 0."""
+    return next((int(getattr(config, name)) for name in names if getattr(config, name, None) is not None), 0)
 
 
 def kernels_used(encoder: nn.Module | None, language_model: nn.Module, precision: str = "fp32") -> str:
