@@ -180,6 +180,8 @@ def test_of_doubles_the_one_to_judge_by_is_kept() -> None:
     clips = [Clip(Path(f"{row}.wav"), "", split=split) for row, (_, split) in enumerate(names)]
     found = about_splits(clips, [Heard(1.0, name) for name, _ in names])
     assert [(one.row, one.problem) for one in found] == [(0, "duplicate"), (1, "duplicate"), (6, "duplicate")]
+    twice = [Clip(Path(f"{split}.wav"), "hello", "ann", split=split) for split in ("test", "train")]
+    assert [(one.row, one.problem) for one in about_splits(twice, [Heard(1.0, "x")] * 2)] == [(1, "duplicate")]
 
 
 def test_damaged_files_are_findings_never_a_crash(tmp_path: Path) -> None:

@@ -129,6 +129,10 @@ def test_an_epoch_of_a_stream_repeats_and_can_be_taken_up_anywhere(parquet: str,
         for one, other in zip(whole[skip:], rest, strict=True):
             assert torch.equal(one.inputs["waves"], other.inputs["waves"])
             assert torch.equal(one.targets, other.targets)
+    source.batch_size = 1  # pools of 16: which of the 60 come first is the epoch's own affair too
+    pools = [{example.sound for example in next(source.pools(number, 3))} for number in (1, 2, 1)]
+    assert pools[0] == pools[2] != pools[1]
+    source.batch_size = 8
     other = list(source.epoch(2, seed=3))
     assert not all(torch.equal(one.inputs["text"], two.inputs["text"]) for one, two in zip(whole, other, strict=True))
 
