@@ -26,6 +26,7 @@ from locution.speech.transcribe import transcribe
 from locution.speech.utterances import Utterances
 from locution.speech.waves import Waves
 from locution.tasks.recognition_judged import judged
+from locution.tasks.recognition_memory import forecaster, note_memory
 from locution.tasks.task import Job
 from locution.tasks.watching import watchers
 
@@ -68,7 +69,7 @@ class Recognition:
         )
         turn = Turn(transcript_objective, recipe.part("optimizer").build)
         seconds = sum(clip.seconds for clip in clips["train"]) / max(1, len(clips["train"]))
-        watching = watchers(recogniser, dev, recipe.seed)
+        watching = [*watchers(recogniser, dev, recipe.seed), forecaster(recipe, train, quiet=quiet)]
         return Job(recogniser, [turn], train, watching, clips, unit="s of audio", per_example=seconds or 1.0)
 
     def frames(
@@ -107,7 +108,8 @@ class Recognition:
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
         """Write down the test clips, of sentences and voices that training never saw, and count the wrong words."""
         assert isinstance(model, Recogniser)
-        return judged(recipe, job, model, self.frames(recipe, model, job.data["test"], quiet, "test speech"))
+        frames = self.frames(recipe, model, job.data["test"], quiet, "test speech")
+        return note_memory(judged(recipe, job, model, frames), job)
 
     def show(self, results: RunResults) -> None:
         """Print the figures and ten transcriptions under their references."""

@@ -23,11 +23,13 @@ from locution.models.adapter_files import CONFIG as ADAPTER_CONFIG
 from locution.models.adapter_files import WEIGHTS as ADAPTER_WEIGHTS
 from locution.models.lora import lora_layers
 from locution.recipe import resolve
+from locution.reporting.results import RunResults
 from locution.runs import Run, resume, train
 from locution.speech import normalise as normalising
 from locution.speech.checkpoint import CARD, WEIGHTS, load_recogniser
 from locution.speech.frozen import load_language_model
 from locution.speech.prompt import CHAT
+from locution.tasks.recognition import Recognition
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHORT = ["turn it off", "what is it", "one two", "the light on"]
@@ -108,6 +110,17 @@ def test_it_trains_saves_and_comes_back_whole(run: Path, halves: list[str]) -> N
     assert len(Run.open(run).predict(files)) == 2
 
 
+def test_the_report_says_what_memory_was_forecast_and_which_kernels_ran(run: Path) -> None:
+    report = (run / "report.html").read_text()
+    assert "Memory forecast: " in report
+    assert "Attention kernels on cpu: " in report
+
+
+def test_a_merging_lora_is_refused_with_what_to_do(tmp_path: Path, halves: list[str]) -> None:
+    with pytest.raises(UserError, match=r"\+lora would change .*; allowed: model\.lora="):
+        go(halves, tmp_path / "run", "+lora")
+
+
 def test_peft_finds_its_own_files(run: Path) -> None:
     config = json.loads((run / "model" / "adapter" / ADAPTER_CONFIG).read_text())
     assert config["peft_type"] == "LORA"
@@ -118,6 +131,13 @@ def test_peft_finds_its_own_files(run: Path) -> None:
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in keys
 
 
+@pytest.fixture
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are all that is asked about: nothing is transcribed."""
+    monkeypatch.setattr(Recognition, "evaluate", lambda *given, **settings: RunResults("weights alone"))
+
+
+@pytest.mark.usefixtures("unjudged")
 @pytest.mark.parametrize("at", [6, 7, 9])
 def test_a_kill_in_any_stage_ends_with_the_same_weights(
     run: Path, tmp_path: Path, halves: list[str], at: int, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +161,7 @@ def test_a_kill_in_any_stage_ends_with_the_same_weights(
     assert not unequal
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_the_first_stage_leaves_lora_alone_and_the_second_the_projector(tmp_path: Path, halves: list[str]) -> None:
     plan = "methods.stages.plan=[{train: 'projector.*'}]"
     only = trained(go(halves, tmp_path / "one", plan, "steps=2").folder)
