@@ -208,7 +208,9 @@ def _averaged(path: Path, file: Any) -> Iterator[Samples]:
         if not len(block):
             break
         done += len(block)
-        yield block.mean(axis=1, dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is refused further on
+            mixed = block.mean(axis=1, dtype=np.float32)
+        yield mixed
     if done < 0.98 * promised:  # lossy formats only estimate their length
         raise AudioError(f"{path}: is cut off ({done} of {promised} samples are there).")
 

@@ -21,6 +21,7 @@ ENDINGS = (
     *(".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".webm", ".mkv", ".mka", ".aac", ".ac3", ".wma", ".wmv", ".asf"),
     *(".amr", ".ape", ".wv", ".tta", ".avi", ".flv", ".ts", ".mpg"),
 )
+MOST_CHANNELS = 8  # PyAV reads beyond its memory where there are more
 OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "", "probesize": "5000000", "max_streams": "64"}
 
 
@@ -59,13 +60,17 @@ def _decoded(av: Any, container: Any) -> Iterator[tuple[int, NDArray[np.float32]
     for packet in container.demux(stream):
         for frame in packet.decode():
             shape = (frame.sample_rate, frame.layout.nb_channels)
+            if shape[1] > MOST_CHANNELS:
+                raise ValueError(f"it has {shape[1]} channels; allowed here: {MOST_CHANNELS}")
             if first is not None and shape != first:
                 raise ValueError("its rate or channels change on the way")
             first = shape
             for plain in resampler.resample(frame):
                 samples = plain.to_ndarray()  # (channels, N)
                 if samples.shape[1]:
-                    yield frame.sample_rate, samples.mean(axis=0, dtype=np.float32)
+                    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is refused further on
+                        mixed = samples.mean(axis=0, dtype=np.float32)
+                    yield frame.sample_rate, mixed
 
 
 def _reason(error: BaseException) -> str:
