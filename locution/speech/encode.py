@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from locution.speech.audio import read_audio
+from locution.speech.audio import AudioError, Samples, read_audio
 from locution.speech.cache import CachedFrames, files_digest, frames_key, keep_frames
 from locution.speech.logmel import log_mel_batch
 
@@ -84,8 +84,14 @@ def frames_of_files(
     `progress` is told (clips done, of how many). Raises the error of the first file that cannot be heard.
     """
 
+    def load(row: int) -> Samples:
+        try:
+            return read_audio(paths[row]).samples
+        except AudioError as error:
+            raise AudioError(f"{error} locution check-data lists every such file.") from error
+
     def make() -> Iterator[tuple[int, Tensor]]:
-        clips = encode_clips(encoder, lambda i: read_audio(paths[i]).samples, seconds, precision=precision)
+        clips = encode_clips(encoder, load, seconds, precision=precision)
         for done, clip in enumerate(clips, 1):
             if progress is not None:
                 progress(done, len(paths))

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from torch import nn
 
 from locution.cli import run
 from locution.errors import UserError
+from locution.speech.audio import AudioError
 from locution.speech.check_data import check_clips, check_data, usable
 from locution.speech.data_parts import SpeechData
+from locution.speech.encode import frames_of_files
 from locution.speech.findings import PROBLEMS, Heard, about_splits
 from locution.speech.labels import markers, probable_rates
 from locution.speech.manifest import Clip, read_manifest
@@ -207,6 +210,15 @@ def test_damaged_files_are_findings_never_a_crash(tmp_path: Path) -> None:
 def read_source_of(good: Path) -> object:
     good.with_suffix(".txt").write_text("hello")
     return read_source(good.parent)
+
+
+def test_damage_that_only_hearing_finds_names_the_check_too(tmp_path: Path, tiny_encoder: nn.Module) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(AudioError, match=r"a\.flac: is .* locution check-data lists every such file"):
+        frames_of_files(tiny_encoder, [path], [1.0], folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_usable_names_the_command_for_odd_lines(tmp_path: Path) -> None:
