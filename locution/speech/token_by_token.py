@@ -14,7 +14,7 @@ from locution.speech.recogniser import Recogniser
 LONGEST_LOOP = 24  # tokens of the longest stretch that counts as a loop
 REPEATS = 8  # people do say a number six times in a row
 CHECK_EVERY = 8
-ROOM = 64  # tokens that are made room for at first
+ROOM = 64  # tokens that are made room for at first on an accelerator; a processor is faster growing (4.6 ms to 5.1)
 
 
 class Bias(Protocol):
@@ -86,7 +86,7 @@ def write_tokens(
     *,
     prefix: Prefix | None = None,
     bias: Bias | None = None,
-    room: int = ROOM,
+    room: int | None = None,
 ) -> Iterator[list[tuple[int, int, float]]]:
     """Write token by token what audio (B, T', H) of lengths (B,) says: at each step (clip, token, log-probability).
 
@@ -98,6 +98,7 @@ def write_tokens(
     model, end = recogniser.language_model, recogniser.end[0]
     prefix = prefix or Prefix(0, [])
     x, present = placed(recogniser, audio, heard, prefix)
+    room = (0 if x.device.type == "cpu" else ROOM) if room is None else room
     rows: list[list[int]] = [[] for _ in range(len(x))]
     clips = torch.arange(len(x), device=x.device)  # which clip each row of the batch is
     going = torch.ones(len(x), dtype=torch.bool, device=x.device)

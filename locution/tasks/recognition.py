@@ -15,6 +15,7 @@ from locution.reporting.results import RunResults
 from locution.speech.asked import Wishes, answer
 from locution.speech.cache import CachedFrames
 from locution.speech.checkpoint import load_recogniser, save_projector
+from locution.speech.ctc_head import with_ctc_head
 from locution.speech.data_parts import SpeechData
 from locution.speech.encode import frames_of_files
 from locution.speech.manifest import Clip
@@ -133,7 +134,7 @@ class Recognition:
 
     def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], wishes: Wishes) -> int:
         """Print or write what is said in sound files; one that cannot be heard is named, and makes the exit code 1."""
-        return answer(lambda: load_recogniser(folder / MODEL), files, wishes)
+        return answer(lambda: with_ctc_head(load_recogniser(folder / MODEL), folder / MODEL), files, wishes)
 
 
 def fresh(recogniser: Recogniser, clips: Sequence[Clip], **settings: Any) -> Utterances:
