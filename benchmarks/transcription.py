@@ -64,8 +64,7 @@ class Script:
 
 def ours(folder: Path, count: int, device: str, batch: int, *, unpadded: bool) -> Callable[[list[Said]], list[str]]:
     """Build locution's transcription of samples: its text for each clip."""
-    from locution.speech.audio import Audio
-    from locution.speech.transcribe import write_audio
+    from locution.speech.hear import write_audio
 
     recogniser, tokenizer = recogniser_of(folder, unpadded=unpadded)
     recogniser.to(device).eval()
@@ -73,8 +72,7 @@ def ours(folder: Path, count: int, device: str, batch: int, *, unpadded: bool) -
     recogniser.language_model.register_forward_hook(script, with_kwargs=True)
 
     def run(said: list[Said]) -> list[str]:
-        audios = [Audio(clip.sound, RATE) for clip in said]
-        texts = [text for text, _ in write_audio(recogniser, audios, batch_size=batch)]
+        texts = [one.text for one in write_audio(recogniser, [clip.sound for clip in said], batch_size=batch)]
         return script.followed(texts, tokenizer, -(-len(said) // batch))
 
     return run
