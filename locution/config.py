@@ -14,6 +14,7 @@ from typing import Any
 from locution.errors import UserError, unknown
 
 RECIPES = Path(__file__).with_name("recipes")
+NAMED = re.compile(r"^[\w.]+=\{(?:.*[,\s])?\s*name\s*:", re.DOTALL)
 METHOD = re.compile(r"^\+([A-Za-z][\w-]*)(?:\.([\w.]+)=(.*))?$", re.DOTALL)
 
 
@@ -60,6 +61,8 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
         elif re.fullmatch(r"[-~][A-Za-z]\w*", word):
             off.append(word[1:])
         elif "=" in word and not word.startswith(("+", "~", "-")):
+            if NAMED.match(word):  # another part: nothing of the recipe's own is left in it
+                settings.append(f"++{word.split('=')[0]}=null")
             settings.append(f"++{own_data(word)}")
         else:
             raise UserError(f"'{word}' is no override; allowed: key=value, +method, +method.setting=value, -method.")

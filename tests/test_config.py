@@ -96,3 +96,11 @@ def test_settings_written_to_a_run_make_the_same_recipe(tmp_path: Path) -> None:
     mine = tmp_path / "recipe.yaml"
     mine.write_text(config.to_yaml(recipe.settings()))
     assert resolve(str(mine)).settings() == recipe.settings()
+
+
+def test_another_part_takes_nothing_from_the_one_it_replaces() -> None:
+    """The recipe's projector is {name: mlp, stack: 2, hidden: 512}: none of that may stay in another kind."""
+    settings = config.compose("speech", ["model.projector={name: mosa, stride: 2}"])
+    assert settings["model"]["projector"] == {"name": "mosa", "stride": 2}
+    kept = config.compose("speech", ["model.projector.stack=4"])["model"]["projector"]
+    assert (kept["name"], kept["stack"], kept["hidden"]) == ("mlp", 4, 512)

@@ -26,6 +26,7 @@ FLOORS = [
     {"conclusion"},
     {"runs"},
     {"studies"},
+    {"commands"},
     {"cli", "__init__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -11,6 +11,7 @@ import numpy as np
 
 PLACE = ("kind", "step", "epoch", "examples", "seconds", "reason")
 LAYER = "gradient_norm/"
+ROUTER = "router/"
 
 
 @dataclass

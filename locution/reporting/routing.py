@@ -10,7 +10,6 @@ from locution.reporting.markup import Html, tag
 from locution.reporting.sections import Section, drawing
 from locution.reporting.units import figure
 
-ROUTER = "router/"
 EXPERT = "router/expert_"
 ENTROPY, ENTROPY_SHARE = "router/entropy", "router/entropy_share"
 MOST = 8  # lines that an eye can still tell apart

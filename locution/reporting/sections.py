@@ -8,7 +8,7 @@ from typing import Any
 
 from locution.reporting import heat_maps
 from locution.reporting.charts import Line, interval_chart, legend, line_chart
-from locution.reporting.curves import LAYER, Curve, layers, lowest, smooth
+from locution.reporting.curves import LAYER, ROUTER, Curve, layers, lowest, smooth
 from locution.reporting.markup import Html, join, tag
 from locution.reporting.results import Cost, Metric, RunResults, Table
 from locution.reporting.units import count, duration, figure, memory
@@ -88,7 +88,7 @@ def learning(found: Mapping[str, Curve]) -> Section | None:
         ends = f"first {figure(rates[0])}, highest {figure(max(rates))}, last {figure(rates[-1])}"
         alt = f"The learning rate: {ends}."
         charts.append(drawing("Learning rate", line_chart([line], alt=alt)))
-    others = [name for name in found if name not in DRAWN_ELSEWHERE and not name.startswith(LAYER)]
+    others = [name for name in found if name not in DRAWN_ELSEWHERE and not name.startswith((LAYER, ROUTER))]
     for number, name in enumerate(others[:12]):
         words, values = spoken(name), found[name].values
         note = f"first {figure(values[0])}, last {figure(values[-1])}"

@@ -17,14 +17,14 @@ from locution.engine.durable import disk_errors
 from locution.errors import require, unknown
 from locution.speech.audio import write_flac
 from locution.speech.cache import cache_folder
-from locution.speech.extra_sets import EVERYDAY, everyday_sentences, write_everyday, write_silences
+from locution.speech.extra_sets import EVERYDAY, everyday_sentences, roughened, write_everyday, write_silences
 from locution.speech.kept import aside, publish, use
 from locution.speech.kinds import check_kinds
 from locution.speech.manifest import MANIFEST, Clip, read_manifest, write_manifest
 from locution.speech.sentences import KINDS, SPLITS, sentence
 from locution.speech.synthesis import SAMPLE_RATE, Utterance, draw_utterance, speak
 
-FORMAT = 3  # raised whenever the same settings give other files
+FORMAT = 4  # raised whenever the same settings give other files
 GROUPS = {"everyday": "everyday grammar"}  # "everyday" alone names the sentences written by hand
 MARKER, DESCRIBED = "corpus.json", "settings.json"
 SHARD = 200  # utterances a process: fixed, because it is what makes the samples repeatable
@@ -35,7 +35,8 @@ class CorpusSettings:
     """What a corpus holds: how many utterances to train, to develop and to test on; of which kinds; the seed.
 
     `kind` is what is said; `kinds` mixes several by their shares instead. `everyday` counts the sentences written by
-    hand for testing, each there clean and with noise; `silence` is the share of training clips of mere noise.
+    hand for testing, each there clean and with noise; `silence` is the share of training clips of mere noise; `rough`
+    that of the other training clips which begin and end in silence, and that of those which have noise under them.
 
     >>> CorpusSettings(test=0)
     Traceback (most recent call last):
@@ -52,12 +53,14 @@ class CorpusSettings:
     kinds: dict[str, float] | None = None
     everyday: int = EVERYDAY
     silence: float = 0.02
+    rough: float = 0.4
 
     def __post_init__(self) -> None:
         for split in SPLITS:
             require(getattr(self, split) >= 1, split, getattr(self, split), "a whole number from 1")
         require(0 <= self.everyday <= EVERYDAY, "everyday", self.everyday, f"a whole number from 0 to {EVERYDAY}")
         require(0 <= self.silence < 1, "silence", self.silence, "a share from 0 to below 1, usually 0.02")
+        require(0 <= self.rough <= 1, "rough", self.rough, "a share from 0 to 1, usually 0.4")
         if self.kind not in KINDS:
             raise unknown("kind of sentence", self.kind, KINDS)
         check_kinds(self.kinds or {self.kind: 1}, "kinds")
@@ -99,7 +102,8 @@ def requests(settings: CorpusSettings, split: str) -> list[tuple[Utterance, str]
         barren[kind] = 0 if new else barren[kind] + 1
         require(barren[kind] < 500, split, wanted, f"fewer utterances of {kind!r}")
         index += 1
-    return [(draw_utterance(text, split, settings.seed, at), kind) for text, (at, kind) in found.items()]
+    ranked = sorted(found.items(), key=lambda one: KINDS.index(one[1][1]))  # commands first: the headline figure
+    return [(draw_utterance(text, split, settings.seed, at), kind) for text, (at, kind) in ranked]
 
 
 def synthesise_corpus(
@@ -167,7 +171,8 @@ def speak_all(
     for split in SPLITS:
         wanted = requests(settings, split)
         for start in range(0, len(wanted), SHARD):
-            jobs.append(partial(write_shard, folder, split, start, wanted[start : start + SHARD]))
+            rough = settings.rough if split == "train" else 0.0
+            jobs.append(partial(write_shard, folder, split, start, wanted[start : start + SHARD], rough, settings.seed))
     for start in range(0, settings.everyday, SHARD):
         rows = range(start, min(start + SHARD, settings.everyday))
         jobs.append(partial(write_everyday, folder, rows, settings.seed))
@@ -183,13 +188,16 @@ def speak_all(
     return clips
 
 
-def write_shard(folder: Path, split: str, start: int, wanted: list[tuple[Utterance, str]]) -> list[Clip]:
-    """Speak one shard and write its sound files."""
+def write_shard(
+    folder: Path, split: str, start: int, wanted: list[tuple[Utterance, str]], rough: float = 0.0, seed: int = 0
+) -> list[Clip]:
+    """Speak one shard and write its sound files, a share of them as a room would have it."""
     clips = []
     waveforms = speak([utterance for utterance, _ in wanted])
-    for number, ((utterance, kind), samples) in enumerate(zip(wanted, waveforms, strict=True), start):
+    for number, ((utterance, kind), wave) in enumerate(zip(wanted, waveforms, strict=True), start):
         path = folder / split / f"{number:05d}.flac"
-        write_flac(path, (samples / 32768).astype(np.float32))
+        samples = roughened((wave / 32768).astype(np.float32), rough, number, seed)
+        write_flac(path, samples)
         seconds = round(len(samples) / SAMPLE_RATE, 3)
         group = GROUPS.get(kind, kind)
         clips.append(Clip(path, utterance.text, utterance.voice, seconds, split, group))

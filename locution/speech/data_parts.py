@@ -31,7 +31,8 @@ class SpeechData:
 
     Without a `path` it is synthesised: `train`, `dev` and `test` count the utterances, `kind` is what is said, or
     `kinds` with their shares; `everyday` counts the test sentences written by hand, each clean and with noise at 20 and
-    10 dB; `silence` is the share of training clips of mere noise, whose text is empty.
+    10 dB; `silence` is the share of training clips of mere noise, whose text is empty; `rough` that of the others which
+    get silence at their ends, and that of those which get noise.
     `path` names data of one's own, in any form that `read_source` knows. Splits that they bring are used; else a tenth
     of the speakers (or clips) is held out for each. Data with problems are refused, or with `allow_missing` used
     without the clips that have them. `token_budget` makes batches of so many places, padding included, instead of
@@ -58,6 +59,7 @@ class SpeechData:
     kinds: dict[str, float] | None = None
     everyday: int = EVERYDAY
     silence: float = 0.02
+    rough: float = 0.4
     token_budget: int | None = None
     cache: bool = True
 
@@ -70,7 +72,7 @@ class SpeechData:
     def settings(self) -> CorpusSettings:
         """What is synthesised where no path is given."""
         counts = (self.train, self.dev, self.test)
-        return CorpusSettings(*counts, self.kind, self.seed, self.kinds, self.everyday, self.silence)
+        return CorpusSettings(*counts, self.kind, self.seed, self.kinds, self.everyday, self.silence, self.rough)
 
     @property
     def streams(self) -> bool:

@@ -8,8 +8,10 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from locution.speech.audio import write_flac
+from locution.engine.random import generator
+from locution.speech.audio import Samples, write_flac
 from locution.speech.manifest import Clip
 from locution.speech.noise import noise_clip, noisy
 from locution.speech.synthesis import SAMPLE_RATE, draw_utterance, speak
@@ -17,6 +19,7 @@ from locution.speech.synthesis import SAMPLE_RATE, draw_utterance, speak
 EVERYDAY = 219  # sentences that were written by hand
 CONDITIONS: dict[str, float | None] = {"everyday": None, "everyday 20 dB": 20.0, "everyday 10 dB": 10.0}
 """Groups of the same recordings: the speech's power above the noise's, in dB; None without noise."""
+FIRST_ROUGH = 1_000_000  # the first so many noises lie under speech that is tested on
 FIRST_SILENCE = 1_000_000  # the first so many clips of noise are left to tests of what is written for noise
 
 
@@ -46,6 +49,23 @@ def write_everyday(folder: Path, rows: Iterable[int], seed: int) -> list[Clip]:
             write_flac(path, sound)
             clips.append(Clip(path, one.text, one.voice, round(len(sound) / SAMPLE_RATE, 3), "test", group))
     return clips
+
+
+def roughened(samples: Samples, share: float, row: int, seed: int) -> Samples:
+    """Make a clip (N,) as a room would have it: perhaps with up to 0.6 s of silence at each end, perhaps with noise.
+
+    Each of the two befalls a share of the clips; the noise lies 5 to 25 dB below the speech. A recogniser that only
+    ever heard clips cut close would stumble at a pause before the first word.
+
+    >>> speech = 0.1 * np.sin(np.arange(1600) / 9).astype(np.float32)
+    >>> roughened(speech, 0.0, 0, 0) is speech, len(roughened(speech, 1.0, 0, 0)) > 1600
+    (True, True)
+    """
+    paused, noised, before, after, decibels = torch.rand(5, generator=generator(seed, "rough", row)).tolist()
+    if paused < share:
+        ends = tuple(int(SAMPLE_RATE * 0.6 * length) for length in (before, after))
+        samples = np.pad(samples, ends)
+    return noisy(samples, 5 + 20 * decibels, FIRST_ROUGH + row, seed) if noised < share else samples
 
 
 def write_silences(folder: Path, count: int, seed: int) -> list[Clip]:

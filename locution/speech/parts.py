@@ -17,6 +17,8 @@ from locution.speech.frozen import EMBEDDED_NAME, load_encoder, load_language_mo
 from locution.speech.projectors import projector_kinds
 from locution.speech.recogniser import Recogniser
 
+LISTENING = ("every", "patience", "least", "stop")
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -50,7 +52,8 @@ class RecogniserModel:
 
     `encoder` and `language_model` stay frozen: "embedded", a folder, or a name on the hub. `projector` names what is
     trained, alone or with its settings: mlp, or {name: mlp, stack: 2}. `lora` lets the language model learn too, as
-    {rank: 16}. `unpadded` spares Whisper the silence behind short clips.
+    {rank: 16}. `unpadded` spares Whisper the silence behind short clips. `listening` sets when a training that does not
+    listen is ended: {every: 50, patience: 300, least: 0.1, stop: true}.
 
     >>> RecogniserModel(projector="mpl")
     Traceback (most recent call last):
@@ -64,6 +67,7 @@ class RecogniserModel:
     projector: str | dict[str, Any] = field(default_factory=lambda: {"name": "mlp"})
     lora: Adapter | None = None
     unpadded: bool = False
+    listening: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kind, settings = self.chosen()
@@ -74,6 +78,9 @@ class RecogniserModel:
         for name in settings:
             if name not in allowed:
                 raise unknown(f"setting of the projector {kind}", name, allowed)
+        for name in self.listening:
+            if name not in LISTENING:
+                raise unknown("setting of model.listening", name, LISTENING)
 
     def chosen(self) -> tuple[str, dict[str, Any]]:
         """Say which projector is meant, and its settings."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from locution.engine import Turn
+from locution.engine.device import pick_device
 from locution.reporting.bars import telling
 from locution.reporting.results import RunResults
 from locution.speech.asked import Wishes, answer
+from locution.speech.augmentation import refuse_with_cache
 from locution.speech.cache import CachedFrames
 from locution.speech.checkpoint import load_recogniser, save_projector
 from locution.speech.ctc_head import with_ctc_head
-from locution.speech.data_parts import SpeechData
+from locution.speech.data_parts import SpeechData, say_aloud
 from locution.speech.encode import frames_of_files
 from locution.speech.manifest import Clip
 from locution.speech.normalise import normalise
@@ -60,17 +62,21 @@ class Recognition:
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Make the speech, hear it once, build the projector."""
         data: SpeechData = recipe.part("data")
-        with telling("synthesising speech", quiet) as told:
-            clips = data.clips(told=told, workers=min(4, os.cpu_count() or 2))
         part: RecogniserModel = recipe.part("model")
+        if data.cache and not data.streams:
+            refuse_with_cache(recipe.built_methods())
+        with telling("checking the data" if data.path else "synthesising speech", quiet) as told:
+            clips = data.clips(told=told, workers=min(4, os.cpu_count() or 2), say=aloud(quiet))
         recogniser = part.build()
+        recogniser.to(pick_device(recipe.device))  # what is heard below is heard there
         train = self.training(recipe, recogniser, data, clips["train"], quiet)
         dev = self.utterances(
             recipe, recogniser, clips["dev"], quiet, "development speech", batch_size=100, shuffle=False
         )
         turn = Turn(transcript_objective, recipe.part("optimizer").build)
-        seconds = sum(clip.seconds for clip in clips["train"]) / max(1, len(clips["train"]))
-        watching = [*watchers(recogniser, dev, recipe.seed), forecaster(recipe, train, quiet=quiet)]
+        measured = clips["train"] or clips["dev"]
+        seconds = sum(clip.seconds for clip in measured) / len(measured)
+        watching = [*watchers(recogniser, dev, recipe.seed, **part.listening), forecaster(recipe, train, quiet=quiet)]
         return Job(recogniser, [turn], train, watching, clips, unit="s of audio", per_example=seconds or 1.0)
 
     def frames(
@@ -87,7 +93,7 @@ class Recognition:
         """Put what is learnt from into batches: cached frames, samples read anew in each epoch, or a stream."""
         if data.streams:
             refuse_epochs(data.path, recipe.epochs)
-            return data.stream(recogniser)
+            return data.stream(recogniser, aloud(quiet))
         size: dict[str, Any] = {"batch_size": data.batch_size, "token_budget": data.token_budget}
         if not data.cache:
             return fresh(recogniser, clips, **size)
@@ -135,6 +141,11 @@ class Recognition:
     def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], wishes: Wishes) -> int:
         """Print or write what is said in sound files; one that cannot be heard is named, and makes the exit code 1."""
         return answer(lambda: with_ctc_head(load_recogniser(folder / MODEL), folder / MODEL), files, wishes)
+
+
+def aloud(quiet: bool) -> Callable[[str], None]:
+    """Say what was done with the data, or nothing."""
+    return (lambda line: None) if quiet else say_aloud
 
 
 def fresh(recogniser: Recogniser, clips: Sequence[Clip], **settings: Any) -> Utterances:

@@ -137,6 +137,11 @@ def failing(found: Judgement, unspoken: Sequence[Hallucinations]) -> list[Metric
         (f"hallucination_{one.sound}", len(one.texts), len(one.written), f"hallucinates on {one.sound}")
         for one in unspoken
     ]
+    rows += [
+        (f"hallucination_{one.sound}_ungated", sum(bool(text.text) for text in one.ungated), len(one.ungated),
+         f"would hallucinate on {one.sound}, were the encoder not asked whether anybody speaks")
+        for one in unspoken if one.ungated
+    ]  # fmt: skip
     total = len(found.answers)
     rows.append(("loop_rate", stopped_by(found.answers, "loop"), total, "repeats itself without end"))
     rows.append(("cut_off_rate", stopped_by(found.answers, "limit"), total, "finds no end, cut off"))

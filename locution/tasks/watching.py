@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from locution.engine.batch import Batch
 from locution.engine.observer import Observer
 from locution.evaluation.overfitting import Overfitting
@@ -14,16 +16,16 @@ from locution.speech.utterances import Utterances
 HEARD = 16  # development clips that are heard three ways
 
 
-def watchers(recogniser: Recogniser, development: Utterances, seed: int) -> list[Observer]:
+def watchers(recogniser: Recogniser, development: Utterances, seed: int, **listening: Any) -> list[Observer]:
     """Build what watches a recogniser's training: gradients, overfitting, whether it listens, and the routers.
 
-    development: utterances that training never sees, not shuffled.
+    development: utterances that training never sees, not shuffled. listening: settings of `Listening`.
     """
     batches = list(development.epoch(0, seed))
     found: list[Observer] = [GradientNorms(), Overfitting(transcript_objective, batches)]
     clips = middle(development, HEARD)
     if len(clips) >= 2:
-        found.append(Listening(clips))
+        found.append(Listening(clips, **listening))
     if is_routed(recogniser.projector):
         found.append(Routers(clips))
     return found

@@ -14,7 +14,7 @@ from locution.speech import corpus as corpora
 from locution.speech.audio import read_audio
 from locution.speech.augment import add_noise, coloured_noise, spec_augment
 from locution.speech.corpus import CorpusSettings, synthesise_corpus
-from locution.speech.extra_sets import everyday_sentences
+from locution.speech.extra_sets import everyday_sentences, roughened
 from locution.speech.logmel import powers
 from locution.speech.manifest import read_manifest
 from locution.speech.noise import noise_clip, noisy
@@ -236,3 +236,17 @@ def test_masks_hide_little_and_leave_the_clip_alone() -> None:
     share = (hidden != mel).float().mean().item()
     assert 0.02 < share < 0.6
     assert torch.equal(hidden, spec_augment(mel, torch.Generator().manual_seed(2)))
+
+
+def test_rough_clips_get_silence_at_their_ends_and_noise_under_them() -> None:
+    speech = (0.1 * np.sin(np.arange(16000) / 9)).astype(np.float32)
+    longer = noised = 0
+    for row in range(200):
+        found = roughened(speech, 0.4, row, seed=0)
+        assert np.array_equal(found, roughened(speech, 0.4, row, seed=0))
+        assert len(speech) <= len(found) <= len(speech) + 2 * 9600
+        longer += len(found) > len(speech)
+        noised += bool(np.abs(found[:5]).max() > 0.0) and not np.array_equal(found[: len(speech)], speech)
+    assert 60 <= longer <= 100, "40 % of 200"
+    assert 55 <= noised <= 100
+    assert np.array_equal(roughened(speech, 0.0, 3, 0), speech)

@@ -69,6 +69,8 @@ def test_padded_waves_give_each_clip_what_it_gets_alone_whatever_lies_behind_it(
         alone = log_mel(waves[row, : lengths[row]])
         torch.testing.assert_close(mel[row, :count], alone, rtol=0, atol=1e-5)
         assert not mel[row, count:].any()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(log_mel_padded(waves, lengths)[0], mel), "full precision under autocast too"
     with pytest.raises(UserError, match="more than 200 samples"):
         log_mel_padded(waves, torch.tensor([4000, 200, 3999, 1600]))
 

@@ -94,3 +94,12 @@ def test_batches_of_a_budget_and_ones_own_folder_by_its_path_alone(run: Run, tmp
     examples = [json.loads(line)["examples"] for line in (again.folder / "metrics.jsonl").read_text().splitlines()]
     assert 2 <= max(examples) <= 20, "two steps of at most ten short utterances each"
     assert again.recipe.data["path"] == str(corpus)
+
+
+def test_what_changes_the_sound_is_refused_with_the_cache_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCUTION_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"'\+noise' changes sounds.*data\.cache=false"):
+        locution.train("speech", *SMALL, "+noise", f"run_dir={tmp_path}/run", quiet=True)
+    assert not (tmp_path / "cache").exists()
