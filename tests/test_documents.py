@@ -113,6 +113,90 @@ def test_what_commands_print_stands_in_the_readme() -> None:
     assert all(block.strip() for block in shown), "run: python docs/refresh.py README.md"
 
 
+GUIDE = (ROOT / "docs" / "speech.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with recordings in `voices`, as the guide's Python expects: tones, for nothing is to be understood."""
+    import numpy as np
+
+    from locution.speech.audio import write_flac
+
+    folder = tmp_path_factory.mktemp("guide")
+    (folder / "voices").mkdir()
+    for row, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]):
+        tone = 0.1 * np.sin(np.arange(16000) * (row + 2) / 40).astype(np.float32)
+        write_flac(folder / "voices" / f"{row}.flac", tone)
+        (folder / "voices" / f"{row}.txt").write_text(f"call number {word}")
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(blocks(GUIDE, "python"))))
+def test_the_guides_python_runs(number: int, voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(voices)
+    monkeypatch.setenv("LOCUTION_CACHE", str(voices / "cache"))
+    code = compile(blocks(GUIDE, "python")[number], f"docs/speech.md, block {number}", "exec")
+    exec(code, {"__name__": "guide"})
+
+
+def guide_commands() -> list[list[str]]:
+    """The words of every command that the guide shows."""
+    import shlex
+
+    lines = [line for block in blocks(GUIDE, "bash") for line in block.splitlines()]
+    return [words[1:] for line in lines if (words := shlex.split(line, comments=True))[:1] == ["locution"]]
+
+
+def test_the_guides_commands_are_there() -> None:
+    from locution.cli import app
+    from locution.recipe import resolve
+
+    words = guide_commands()
+    assert {line[0] for line in words} >= {"check-data", "train", "evaluate", "transcribe"}
+    for command, *rest in words:
+        app.parse_args([command, *rest], exit_on_error=False, print_error=False)
+        if command == "train":
+            resolve(rest[0], rest[1:])
+
+
+def test_the_guide_names_every_projector_with_settings_that_hold() -> None:
+    from locution.recipe import resolve
+    from locution.speech.projectors import projector_kinds
+
+    rows = re.findall(r"^\| (\w+) \|.*\| `(\{name: .*\})` \|$", GUIDE, re.MULTILINE)
+    assert {kind for kind, _ in rows} == projector_kinds().keys()
+    for kind, settings in rows:
+        found = resolve("speech", [f"model.projector={settings}"]).model["projector"]
+        assert found == yaml.safe_load(settings)
+        assert found["name"] == kind
+
+
+def test_the_guide_says_which_augmentation_the_cache_takes() -> None:
+    from locution.speech.augmentation import ON_SOUND
+
+    rows = re.findall(r"^\| (`\+.*?) \| the (?:encoder|samples|spectrogram).*? \| (yes|no).*\|$", GUIDE, re.MULTILINE)
+    refused = {name for names, fits in rows if fits == "no" for name in re.findall(r"\+(\w+)", names)}
+    taken = {name for names, fits in rows if fits == "yes" for name in re.findall(r"\+(\w+)", names)}
+    assert refused == {method.name for method in ON_SOUND}
+    assert taken == {"frame_masking", "frame_dropout"}
+
+
+def test_the_guide_shows_what_it_runs() -> None:
+    """The folder that is checked is made by the lines that are shown, and what commands print is there."""
+    made = next(block for block in blocks(GUIDE, "bash") if "transcripts.txt" in block)
+    assert f"<!-- prints: ({made});" in GUIDE
+    shown = re.findall(r"<!-- prints: .+? -->\n```text\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(shown) >= 8
+    assert all(block.strip() for block in shown), "run: python docs/refresh.py docs/speech.md"
+
+
+def test_the_links_of_the_guides_lead_somewhere() -> None:
+    for path in (ROOT / "docs" / "speech.md", ROOT / "docs" / "studies" / "projectors.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path}: {link}"
+
+
 def test_no_document_names_a_place_of_one_machine() -> None:
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")):
         assert not re.search(r"/(root|home|Users)/", path.read_text(encoding="utf-8")), path
