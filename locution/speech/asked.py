@@ -9,13 +9,14 @@ from itertools import chain
 
 from locution.errors import LocutionError, UserError, unknown
 from locution.speech.audio import Samples
+from locution.speech.ctc_head import with_head_of
 from locution.speech.hear import cutting_for, write_words
-from locution.speech.hotwords import Hotwords, parse
+from locution.speech.hotwords import PLACES, expecting, parse
 from locution.speech.microphone import microphone, utterances
 from locution.speech.recogniser import Recogniser
 from locution.speech.subtitles import FORMATS, write_transcripts
 from locution.speech.token_by_token import Bias
-from locution.speech.transcribe import BRIEFEST, Draft, show, sound_files, transcribing
+from locution.speech.transcribe import Draft, show, sound_files, transcribing, worth_writing
 from locution.speech.transcript import Transcript
 from locution.speech.voice_activity import cut_blocks
 
@@ -25,7 +26,8 @@ class Wishes:
     """What is asked for beside the text.
 
     form: text, json, srt, vtt or tsv. output: a folder for one file a recording. stream: print words as they are
-    written. microphone: listen until Ctrl-C. hotwords: words to expect, parted by commas.
+    written. microphone: listen until Ctrl-C. hotwords: words to expect, parted by commas. hotwords_in: where they are
+    told, both, prompt or bias. ctc_head: a run of `speech/ctc_head`, for word times where the encoder has no letters.
     """
 
     form: str = ""
@@ -33,10 +35,14 @@ class Wishes:
     stream: bool = False
     microphone: bool = False
     hotwords: str = ""
+    hotwords_in: str = "both"
+    ctc_head: str = ""
 
     def __post_init__(self) -> None:
         if self.form and self.form not in FORMATS:
             raise unknown("format", self.form, FORMATS)
+        if self.hotwords_in not in PLACES:
+            raise unknown("place for hotwords", self.hotwords_in, PLACES)
         if (self.stream or self.microphone) and (self.form or self.output):
             raise UserError("words that are printed as they come have no format; allowed: --stream alone, or --format.")
 
@@ -52,8 +58,10 @@ def answer(load: Callable[[], Recogniser], files: Sequence[str], wishes: Wishes)
     """Transcribe as asked; returns the exit code, 1 if a file could not be heard."""
     wishes.check(files)
     blocks = _started(microphone()) if wishes.microphone else iter(())  # without one, say so before loading
-    recogniser = load()
-    bias = Hotwords(parse(wishes.hotwords), recogniser.tokenizer) if wishes.hotwords else None
+    words = parse(wishes.hotwords) if wishes.hotwords else []
+    recogniser, bias = expecting(load(), words, wishes.hotwords_in)
+    if wishes.ctc_head:
+        recogniser = with_head_of(recogniser, wishes.ctc_head)
     if wishes.microphone:
         return listen(recogniser, blocks, bias)
     if wishes.stream:
@@ -112,5 +120,5 @@ def stream_words(recogniser: Recogniser, path: str, *, bias: Bias | None = None)
     Reference: A. Graves, 2012, "Sequence Transduction with Recurrent Neural Networks", section 2.3.
     """
     for piece in cut_blocks(Draft(path).blocks(), cutting_for(recogniser.encoder)):
-        if piece.seconds >= BRIEFEST:
+        if worth_writing(piece):
             yield write_words(recogniser, piece.samples, bias=bias)

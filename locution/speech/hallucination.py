@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,15 +14,18 @@ from locution.speech.encode import encode_clips
 from locution.speech.generate import Written, write_all
 from locution.speech.noise import noise_clip
 from locution.speech.recogniser import Recogniser
+from locution.speech.voice_activity import cut_blocks
 
 SOUNDS = ("noise", "silence")
+NOTHING = Written("", "end", 0)
 
 
 @dataclass(frozen=True)
 class Hallucinations:
     """A hallucination is text that nobody said: here what a recogniser wrote for clips in which nobody speaks.
 
-    `sound` is what the clips hold, "noise" or "silence"; `written` is the answer to each.
+    `sound` is what the clips hold, "noise" or "silence"; `written` is what a user gets for each, `ungated` what the
+    language model would have written had nobody asked beforehand whether anybody speaks.
 
     >>> found = Hallucinations("noise", (Written("thank you", "end", 2), Written("", "end", 0)))
     >>> found.rate, found.texts
@@ -33,6 +36,7 @@ class Hallucinations:
 
     sound: str
     written: tuple[Written, ...]
+    ungated: tuple[Written, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -68,11 +72,30 @@ def empty_clip(sound: str, index: int, seed: int = 1) -> Samples:
 def hallucinations(
     recogniser: Recogniser, sound: str = "noise", *, clips: int = 40, seed: int = 1, precision: str = "fp32"
 ) -> Hallucinations:
-    """Let a recogniser write down clips of mere noise or silence, drawn by `seed`."""
-    waves = [empty_clip(sound, index, seed) for index in range(clips)]
+    """Let a recogniser write down clips of mere noise or silence, drawn by `seed`, as `transcribe` would: cut at their
+    pauses, and where its encoder hears no letter nothing; then all of them, whatever the encoder hears.
+    """
+    from locution.speech.hear import cutting_for, heard_in
+    from locution.speech.transcribe import worth_writing
+
+    encoder, waves = recogniser.encoder, [empty_clip(sound, index, seed) for index in range(clips)]
     seconds = [len(wave) / SAMPLE_RATE for wave in waves]
-    frames = dict(encode_clips(recogniser.encoder, waves.__getitem__, seconds, precision=precision))
-    return Hallucinations(sound, tuple(write_all(recogniser, [frames[i] for i in range(clips)], precision=precision)))
+    frames = dict(encode_clips(encoder, waves.__getitem__, seconds, precision=precision))
+    ungated = write_all(recogniser, [frames[i] for i in range(clips)], precision=precision)
+    pieces = [
+        (row, piece.samples)
+        for row, wave in enumerate(waves)
+        for piece in cut_blocks([wave], cutting_for(encoder))
+        if worth_writing(piece)
+    ]
+    lengths = [len(samples) / SAMPLE_RATE for _, samples in pieces]
+    heard = dict(encode_clips(encoder, lambda i: pieces[i][1], lengths, precision=precision))
+    spoken = [i for i, speaks in enumerate(heard_in(encoder, [heard[i] for i in range(len(pieces))])) if speaks]
+    written = [NOTHING] * clips
+    for i, one in zip(spoken, write_all(recogniser, [heard[i] for i in spoken], precision=precision), strict=True):
+        row = pieces[i][0]
+        written[row] = one if not written[row].text else replace(one, text=f"{written[row].text} {one.text}")
+    return Hallucinations(sound, tuple(written), tuple(ungated))
 
 
 def hallucination_rate(

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from locution.errors import UserError, require
+from locution.errors import UserError, require, unknown
 from locution.speech.prompt import Prompt, encode
+from locution.speech.recogniser import Recogniser
 
 Trie = dict[int, "Node"]
+PLACES = ("both", "prompt", "bias")  # where hotwords are told
 
 
 @dataclass
@@ -95,7 +97,35 @@ def with_hotwords(prompt: Prompt, words: Sequence[str]) -> Prompt:
     >>> with_hotwords(Prompt(before="<|im_start|>user\\n", end="<|im_end|>"), ["Ada", "Kant"]).before
     '<|im_start|>user\\nThese words may occur: Ada, Kant.\\n'
     """
-    if "<|im_start|>" not in prompt.before:
+    if not chats(prompt):
         raise UserError("this language model does not chat, so hotwords cannot stand in its prompt; allowed: its bias.")
     clean = [word.replace("<|", "").replace("|>", "") for word in words]
     return replace(prompt, before=f"{prompt.before}These words may occur: {', '.join(clean)}.\n")
+
+
+def chats(prompt: Prompt) -> bool:
+    """Say whether a prompt is that of a chat, in which something can be told."""
+    return "<|im_start|>" in prompt.before
+
+
+def expecting(recogniser: Recogniser, words: Sequence[str], where: str = "both") -> tuple[Recogniser, Hotwords | None]:
+    """Tell a recogniser which words to expect: in its prompt, by lifting their tokens ("bias"), or both.
+
+    "both" is the bias alone where the language model does not chat. What is given back shares every weight with what
+    came, which keeps its own prompt.
+    """
+    if where not in PLACES:
+        raise unknown("place for hotwords", where, PLACES)
+    if not words:
+        return recogniser, None
+    bias = None if where == "prompt" else Hotwords(words, recogniser.tokenizer)
+    if where == "prompt" or (where == "both" and chats(recogniser.prompt)):
+        recogniser = Recogniser(
+            recogniser.projector,
+            recogniser.language_model,
+            recogniser.tokenizer,
+            prompt=with_hotwords(recogniser.prompt, words),
+            encoder=recogniser.encoder,
+            frame_rate=recogniser.frame_rate,
+        ).to(recogniser.before.device)
+    return recogniser.eval(), bias

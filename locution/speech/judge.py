@@ -63,15 +63,10 @@ class Judgement:
 @torch.inference_mode()
 def encoder_alone(encoder: Any, frames: Sequence[Tensor]) -> list[str] | None:
     """Read the frames with the encoder's own CTC head, greedily; None where the encoder has none."""
-    from locution.speech.ctc import greedy
+    from locution.speech.ctc_head import spell_frames
 
-    if getattr(encoder, "head", None) is None:
-        return None
-    texts = []
-    for clip in frames:
-        scores = encoder.head(clip.to(encoder.head.weight)[None])  # (1, T, classes)
-        texts += greedy(scores, torch.tensor([len(clip)]))
-    return texts
+    head = getattr(encoder, "head", None)
+    return None if head is None else spell_frames(head, frames)
 
 
 def judge(

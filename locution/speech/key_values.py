@@ -63,6 +63,14 @@ def key_values(model: Any, room: int = 0) -> Any:
     Layers that attend to everything get memory for `room` tokens at once, without room it grows by copying; layers
     with a sliding window keep transformers' own.
 
+    >>> from locution.speech.decoder import DecoderConfig, build_decoder
+    >>> model, said = build_decoder(DecoderConfig(width=8, layers=1, heads=1, inner=16)), torch.tensor([[6, 4, 2, 9]])
+    >>> cache = key_values(model, room=8)
+    >>> _ = model(said[:, :3], past_key_values=cache)
+    >>> last = model(said[:, 3:], past_key_values=cache).logits  # reads one token, not four
+    >>> torch.allclose(last, model(said).logits[:, 3:], atol=1e-5), tuple(cache.layers[0].keys.shape)
+    (True, (1, 1, 4, 8))
+
     Reference: R. Pope et al., 2023, "Efficiently scaling transformer inference", section 2.
     """
     cache = DynamicCache(config=model.config)

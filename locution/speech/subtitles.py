@@ -68,13 +68,17 @@ def cues(segments: Sequence[Segment]) -> list[tuple[float, float, str]]:
 
 
 def srt(one: Transcript) -> str:
-    """SubRip numbers its cues from 1, writes thousandths behind a comma, and parts cues by an empty line.
+    """Subtitles are texts with the times at which they stand on the screen; here as SubRip writes them (SRT).
+
+    Cues are numbered from 1, thousandths stand behind a comma, an empty line parts the cues.
 
     >>> print(srt(Transcript("a.wav", segments=(Segment(0.0, 1.5, "turn it off"),))))
     1
     00:00:00,000 --> 00:00:01,500
     turn it off
     <BLANKLINE>
+
+    Reference: Library of Congress, 2023, "SubRip Subtitle format (SRT)", format description fdd000569.
     """
     return "\n".join(
         f"{number}\n{clock(start, ',')} --> {clock(end, ',')}\n{lines(text.replace('-->', '->'))}\n"

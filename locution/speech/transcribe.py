@@ -56,6 +56,20 @@ def transcribe(recogniser: Recogniser, paths: Sequence[str | Path], *, batch_siz
     `paths` name files or folders. A file that cannot be heard gets its error and the others are still
     written; silence is nothing, with a note. The answers come in the files' order.
 
+    >>> from tempfile import TemporaryDirectory
+    >>> from locution.speech.audio import write_flac
+    >>> from locution.speech.decoder import DecoderConfig, build_decoder
+    >>> from locution.speech.projectors import build_projector
+    >>> from locution.speech.tokenizer import train_tokenizer
+    >>> model = build_decoder(DecoderConfig(width=8, layers=1, heads=1, inner=16))
+    >>> recogniser = Recogniser(build_projector("mlp", 6, 8, gain=0.02), model, train_tokenizer())
+    >>> with TemporaryDirectory() as folder:
+    ...     write_flac(Path(folder) / "a.flac", np.zeros(24000, np.float32))
+    ...     for one in transcribe(recogniser, [folder, "none.wav"]):
+    ...         print(one.seconds, one.note, one.error)
+    1.5 silence
+    0.0  none.wav...
+
     Reference: A. Radford et al., 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", section
     4.5 (long recordings in pieces).
     """
@@ -85,6 +99,11 @@ def transcribing(
 def transcripts(paths: Sequence[str | Path], write: Write, cutting: Cutting | None = None) -> list[Transcript]:
     """Read sound files, let `write` put down what is said in their pieces, and name those that cannot be heard."""
     return list(stream(paths, write, cutting or Cutting()))
+
+
+def worth_writing(piece: Piece) -> bool:
+    """Say whether a piece is long and loud enough that anything could be said in it."""
+    return piece.seconds >= BRIEFEST and not Audio(piece.samples).silent
 
 
 @dataclass
@@ -138,7 +157,7 @@ def stream(
         drafts.append(draft)
         try:
             for piece in cut_blocks(draft.blocks(), cutting):
-                if piece.seconds < BRIEFEST or Audio(piece.samples).silent:
+                if not worth_writing(piece):
                     continue
                 pool.append((draft, piece))
                 draft.waiting += 1

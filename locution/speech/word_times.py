@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,13 @@ def align(scores: Scores, letters: Sequence[int]) -> list[int] | None:
 
 
 def spellable(word: str) -> list[int]:
-    """Turn what can be spelt of a word into classes; digits and marks have no letters."""
-    return [CHARACTERS.index(letter) + 1 for letter in word.lower() if letter in CHARACTERS and letter != " "]
+    """Turn what can be spelt of a word into classes, accents left out; digits and marks have no letters.
+
+    >>> spellable("Éa7!")
+    [7, 3]
+    """
+    plain = normalize("NFKD", word.lower())
+    return [CHARACTERS.index(letter) + 1 for letter in plain if letter in CHARACTERS and letter != " "]
 
 
 def word_times(scores: Scores, text: str, rate: float, start: float = 0.0) -> list[Word]:

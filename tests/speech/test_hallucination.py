@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import nn
 
 from locution.errors import UserError
 from locution.speech.audio import SAMPLE_RATE
 from locution.speech.ctc import CHARACTERS
+from locution.speech.encoder import EncoderConfig, SpeechEncoder
 from locution.speech.generate import Written
 from locution.speech.hallucination import empty_clip, hallucination_rate, hallucinations, stopped_by
+from locution.speech.hear import clearness, frames_of, letters
 from locution.speech.judge import judge
 from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser
+from locution.speech.transcribe import transcribe
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -43,7 +48,8 @@ def test_what_is_written_for_silence_is_counted(language_model: Any, tokenizer: 
     found = hallucinations(recogniser, "silence", clips=4)
     assert found.sound == "silence"
     assert found.rate == len(found.texts) / 4 == hallucination_rate(recogniser, sound="silence", clips=4)
-    assert all(found.texts)
+    assert not found.texts  # whatever has no peak is nobody: digital silence, and a converter's hiss
+    assert all(one.text for one in found.ungated)
     endings = [Written("", why, 0) for why in ("end", "loop", "loop", "limit")]
     assert [stopped_by(endings, why) for why in ("end", "loop", "limit")] == [1, 2, 1]
 
@@ -81,3 +87,20 @@ def test_both_sides_are_normalised_and_the_control_is_of_the_rows_it_is_given(
     assert found.written == ("one two", "turn the light", "", "nein")
     assert found.answers[0].text == "One two."
     assert found.wer.counts.errors == 1
+
+
+def test_the_rate_is_that_of_what_transcribe_writes(language_model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    """The oracle: the same clips as files, through `transcribe`."""
+    torch.manual_seed(0)
+    encoder = SpeechEncoder(EncoderConfig(width=24, heads=2, blocks=1, stem=8, feed_forward=16)).eval()
+    projector = MLPProjector(24, 32, gain=0.3, stack=2)
+    recogniser = Recogniser(projector, language_model, tokenizer, encoder=encoder).eval()
+    clips = [empty_clip("noise", index) for index in range(8)]
+    for index, clip in enumerate(clips):
+        soundfile.write(tmp_path / f"{index}.wav", clip, SAMPLE_RATE, subtype="FLOAT")
+    sure = sorted(clearness(letters(encoder, one)) for one in frames_of(encoder, clips))  # type: ignore[arg-type]
+    encoder.head.speaks = (sure[3] + sure[4]) / 2  # type: ignore[assignment]  # half of the clips are clear enough
+    found = hallucinations(recogniser, "noise", clips=8)
+    assert [one.text for one in found.written] == [one.text for one in transcribe(recogniser, [tmp_path])]
+    assert 0 < found.rate < 1
+    assert sum(bool(one.text) for one in found.ungated) > len(found.texts)
