@@ -103,7 +103,8 @@ def test_nothing_else_differs() -> None:
         settings = recipe.settings()
         others.append(settings | {"model": {**settings["model"], "projector": None}})
     assert all(one == others[0] for one in others)
-    assert others[0] == {**resolve("speech").settings(), "model": others[0]["model"]}
+    shared, _ = read_words(command()[: command().index("--against")])
+    assert others[0] == {**resolve("speech", shared).settings(), "model": others[0]["model"]}
 
 
 def test_what_is_printed_is_what_is_shown() -> None:
