@@ -117,9 +117,7 @@ class Run:
         """Write down what is said in audio files; the exit code is 1 if one could not be read."""
         task = self.task
         if not hasattr(task, "transcribe"):
-            raise UserError(
-                f"{self.folder} is of '{self.recipe.name}', which does not hear; allowed: a speech run."
-            )
+            raise UserError(f"{self.folder} is of '{self.recipe.name}', which does not hear; allowed: a speech run.")
         from locution.speech.asked import Wishes
 
         asked = Wishes(**wishes | ({"form": "json"} if as_json else {}))
@@ -164,7 +162,11 @@ def train(recipe: str, *overrides: str, quiet: bool = False) -> Run:
     """
     resolved = resolve(recipe, overrides)
     folder = RunFolder.create(resolved.name, resolved.run_dir, config.to_yaml(resolved.settings()))
-    return go(folder, resolved, quiet=quiet)
+    try:
+        return go(folder, resolved, quiet=quiet)
+    except UserError:
+        folder.discard()  # refused before it began
+        raise
 
 
 def resume(where: str | Path, *, quiet: bool = False) -> Run:

@@ -66,7 +66,7 @@ def compare(
     seeds: how many pairs of runs; a verdict needs six or more.
     metric: the figure to compare; the recipe's first if none is named.
     against: the variant to compare the others with; the recipe as it is if none is named.
-    workers: how many runs train at a time.
+    workers: how many runs train at a time; from two on memory is compared too.
     out: the folder that keeps the runs, the page and the figures; what is in it already is not trained again.
     json: print one JSON object instead of a table.
     """

@@ -55,9 +55,7 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
-    def create(
-        cls, recipe: str, run_dir: str | Path | None, text: str, *, root: str | Path = "runs"
-    ) -> RunFolder:
+    def create(cls, recipe: str, run_dir: str | Path | None, text: str, *, root: str | Path = "runs") -> RunFolder:
         """Make the folder of a new run, `runs/RECIPE/TIME` or the one asked for, with its resolved recipe.
 
         `runs/RECIPE/latest` then points to it. A folder that is asked for must be new or empty. In a group of
@@ -86,6 +84,24 @@ class RunFolder:
         hint = f" Did you mean '{path / LATEST}'?" if (path / LATEST).is_dir() else ""
         allowed = "a folder that `locution train` made, such as runs/digits/latest, or a recipe's name"
         raise UserError(f"'{where}' is no run folder: {fault}.{hint} Allowed: {allowed}.")
+
+    def discard(self) -> None:
+        """Remove the folder of a run that was refused before it began; `latest` then points to the newest that did.
+
+        A folder that holds anything but its recipe stays.
+        """
+        if set(os.listdir(self.path)) - {RECIPE, LOCK}:
+            return
+        for name in (RECIPE, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        self.path.rmdir()
+        link = self.path.parent / LATEST
+        if link.is_symlink() and os.readlink(link) == self.path.name:
+            begun = sorted(path.parent.name for path in self.path.parent.glob(f"*/{RECIPE}") if path.parent != link)
+            if begun:
+                _point(link, begun[-1])
+            else:
+                link.unlink()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

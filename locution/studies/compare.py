@@ -21,6 +21,7 @@ from locution.studies.effects import Effect, Outcome, effect, judged
 from locution.studies.variants import Variant, read_words
 
 RUNS, RESULTS = "runs", "comparison.json"
+ALONE = ".alone"  # marks a run that had a process to itself: only then is its peak of memory its own
 LOCAL = ("run_dir", "seed", "trackers", "name", "describe")  # what does not change what a recipe trains
 
 
@@ -89,10 +90,11 @@ def run_one(one: Planned) -> str:
 
 
 def alone(one: Planned) -> str:
-    """Train one run in a process that measures its own peak of memory."""
-    with contextlib.suppress(OSError):  # Linux: forget the peak of the runs before
-        Path("/proc/self/clear_refs").write_text("5")
-    return run_one(one)
+    """Train one run in a process that trains no other, and note that its peak of memory is its own."""
+    why = run_one(one)
+    if not why:
+        (one.folder / ALONE).touch()
+    return why
 
 
 def outcomes(planned: Sequence[Planned]) -> dict[str, dict[int, dict[str, Any]]]:
@@ -101,7 +103,10 @@ def outcomes(planned: Sequence[Planned]) -> dict[str, dict[int, dict[str, Any]]]
     for one in planned:
         path = one.folder / "results.json"
         if path.is_file():
-            found.setdefault(one.variant, {})[one.seed] = json.loads(path.read_text(encoding="utf-8"))
+            results = json.loads(path.read_text(encoding="utf-8"))
+            if not (one.folder / ALONE).is_file():
+                results.get("cost", {}).pop("peak_memory", None)
+            found.setdefault(one.variant, {})[one.seed] = results
     return found
 
 
@@ -130,8 +135,9 @@ def compare(
     """A comparison trains a recipe with and without a change, seed by seed, and says what the change is worth.
 
     words: those of the command line, see `read_words`. seeds: pairs. metric: a figure of the run, its headline one if
-    none is named. against: the variant that is the baseline, else the recipe as it is. workers: processes. out: the
-    folder that keeps it all; runs that are in it already are not trained again. Returns what was found, and the folder.
+    none is named. against: the variant that is the baseline, else the recipe as it is. workers: how many runs at a
+    time; from two on each has a process of its own, and memory is compared too. out: the folder that keeps it all;
+    runs that are in it already are not trained again. Returns what was found, and the folder.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -167,11 +173,12 @@ def carry_out(planned: Sequence[Planned], workers: int, quiet: bool) -> Iterator
     with Bar("comparing", len(planned), quiet=quiet).start(len(planned) - len(left)) as bar:
         if workers == 1:
             for one in left:
-                if why := alone(one):
+                if why := run_one(one):
                     yield f"{one.variant}, seed {one.seed}", why
                 bar.advance()
             return
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=fresh, max_tasks_per_child=1) as pool:
             waiting = {pool.submit(alone, one): one for one in left}
             for done in as_completed(waiting):
                 one = waiting[done]

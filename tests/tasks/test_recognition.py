@@ -100,6 +100,13 @@ def test_what_changes_the_sound_is_refused_with_the_cache_before_anything_is_mad
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCUTION_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match=r"'\+noise' changes sounds.*data\.cache=false"):
-        locution.train("speech", *SMALL, "+noise", f"run_dir={tmp_path}/run", quiet=True)
-    assert not (tmp_path / "cache").exists()
+    monkeypatch.chdir(tmp_path)
+    before = tmp_path / "runs" / "speech" / "2026-01-01_00-00-00"
+    before.mkdir(parents=True)
+    (before / "recipe.yaml").write_text("task: recognition")
+    (before.parent / "latest").symlink_to(before.name)
+    for place in ("seed=1", f"run_dir={tmp_path}/run"):
+        with pytest.raises(UserError, match=r"'\+noise' changes sounds.*data\.cache=false"):
+            locution.train("speech", *SMALL, "+noise", place, quiet=True)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [before.name, "latest", "recipe.yaml", "runs", "speech"]
+    assert (before.parent / "latest").resolve() == before, "a run that was refused leaves nothing, nor is it the latest"
