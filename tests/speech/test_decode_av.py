@@ -80,6 +80,27 @@ def test_a_playlist_leads_nowhere(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("dropped", "leads"),
+    [((), False), (("format_whitelist",), False), (("protocol_whitelist",), False), (tuple(decode_av.OPTIONS), True)],
+)
+def test_each_of_two_locks_holds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropped: tuple[str, ...], leads: bool
+) -> None:
+    """A list of files that FFmpeg is told to trust: without both locks it would be read."""
+    secret = write(tmp_path / "secret.aac", "aac", 16000)
+    (tmp_path / "list.m4a").write_text(f"ffconcat version 1.0\nfile '{secret}'\n")
+    for name in ("format_whitelist", "protocol_whitelist"):
+        assert name in decode_av.OPTIONS
+    kept = {name: value for name, value in decode_av.OPTIONS.items() if name not in dropped}
+    monkeypatch.setattr(decode_av, "OPTIONS", kept | {"safe": "0"})
+    if leads:
+        assert list(decode_av.av_blocks(tmp_path / "list.m4a"))
+    else:
+        with pytest.raises(ValueError, match=r"^(Invalid|Operation)"):
+            list(decode_av.av_blocks(tmp_path / "list.m4a"))
+
+
 def test_a_small_file_of_hours_stops_at_the_cap(tmp_path: Path) -> None:
     path = write(tmp_path / "long.m4a", "aac", 16000, seconds=60, channels=1)
     heard: list[np.ndarray] = []

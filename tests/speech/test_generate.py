@@ -12,7 +12,7 @@ from locution.speech.generate import generate, write_all
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.prompt import Prompt
 from locution.speech.recogniser import Recogniser, embedding_scale
-from locution.speech.token_by_token import Prefix, choose, write_tokens
+from locution.speech.token_by_token import CHECK_EVERY, REPEATS, Prefix, choose, write_tokens
 from locution.speech.utterances import pad_frames
 
 PROMPT = Prompt("turn the", "light [SEP]", "[EOS]")
@@ -121,3 +121,23 @@ def test_a_bias_draws_and_leaves_the_confidence_true(language_model: Any, tokeni
     first = greedy(recogniser, clips()[0], 1)[0][0]
     text = write_all(recogniser, clips()[:1], bias=Never(first))[0].text
     assert tokenizer.decode([first]) not in text.split()
+
+
+class Always:
+    """A bias that makes a model say the same words over and over."""
+
+    def __init__(self, *cycle: int) -> None:
+        self.cycle = cycle
+
+    def bonus(self, tokens: Sequence[int]) -> dict[int, float]:
+        return {self.cycle[len(tokens) % len(self.cycle)]: 1e9}
+
+
+def test_one_who_repeats_himself_is_stopped_soon_and_said_once(language_model: Any, tokenizer: Any) -> None:
+    recogniser = make(language_model, tokenizer)
+    clip, cycle = torch.randn(400, 24, generator=torch.Generator().manual_seed(0)), (5, 7, 9)
+    (one,) = write_all(recogniser, [clip], bias=Always(*cycle))
+    assert (one.stopped, one.tokens, one.text) == ("loop", 3, tokenizer.decode(list(cycle)))
+    audio, heard = recogniser.audio(clip[None], torch.tensor([400]))
+    steps = len(list(write_tokens(recogniser, audio, heard, torch.tensor([500]), bias=Always(*cycle))))
+    assert 3 * REPEATS <= steps < 3 * REPEATS + CHECK_EVERY  # long before the limit

@@ -88,6 +88,13 @@ def test_cues_end_at_pauses_and_fit_on_two_lines() -> None:
     assert [text for _, _, text in apart] == ["a b", "c"]
 
 
+def test_a_cue_stands_for_some_time_and_a_table_counts_thousandths() -> None:
+    once = tuple(Word(text, 1.0, 1.0) for text in ("a", "b"))
+    ((start, end, _),) = cues([Segment(1.0, 1.0, "a b", words=once)])
+    assert (start, end) == (1.0, pytest.approx(1.001))
+    assert tsv(Transcript("a.wav", segments=(Segment(1.25, 2.5, "off"),))).splitlines()[1] == "1250\t2500\toff"
+
+
 def test_files_are_written_under_their_recordings_names(tmp_path: Path) -> None:
     said = (Segment(0.0, 1.0, "off"),)
     answers = [

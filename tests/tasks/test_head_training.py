@@ -76,7 +76,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         split = "train" if number < 44 else "dev" if number < 52 else "test"
         facts = {"path": str(home / f"{number}.wav"), "text": " ".join(words), "split": split}
         lines.append(json.dumps(facts | {"speaker": f"s{number}", "seconds": len(sound) / 16000}))
-    lines.append(json.dumps(json.loads(lines[0]) | {"text": "two 2 ten", "speaker": "s60"}))
+    lines.insert(0, json.dumps(json.loads(lines[1]) | {"text": "two 2 ten", "speaker": "s60"}))
     (home / "clips.jsonl").write_text("\n".join(lines) + "\n")
     torch.manual_seed(0)
     hears = load_encoder(home / "whisper", unpadded=True)

@@ -63,7 +63,9 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunResults:
     unspoken = {"noise": [made_up, Written("", "end", 0, 0.9)], "silence": [Written("", "end", 0, 0.9)]}
     monkeypatch.setattr(recognition_judged, "judge", lambda *_, **__: judgement())
     monkeypatch.setattr(
-        recognition_judged, "hallucinations", lambda _, sound, **__: Hallucinations(sound, tuple(unspoken[sound]))
+        recognition_judged,
+        "hallucinations",
+        lambda _, sound, **__: Hallucinations(sound, tuple(unspoken[sound]), (made_up, made_up)),
     )
     recipe: Any = SimpleNamespace(name="speech", describe="hears", precision="fp32", model={"encoder": "whisper"})
     job: Any = SimpleNamespace(data={"test": clips(tmp_path)})
@@ -90,6 +92,7 @@ def test_made_up_text_loops_and_confidence_are_figures(results: RunResults) -> N
     values = {metric.name: (metric.value, metric.note) for metric in results.metrics}
     assert values["hallucination_noise"] == (0.5, "1 of 2")
     assert values["hallucination_silence"] == (0.0, "0 of 1")
+    assert values["hallucination_noise_ungated"] == (1.0, "2 of 2")
     assert values["loop_rate"] == (pytest.approx(1 / 6), "1 of 6")
     assert values["cut_off_rate"] == (pytest.approx(1 / 6), "1 of 6")
     sure = [0.9**5, 0.99**4, 0.4**3, 0.5**4, 0.7**3, 0.95**3]
