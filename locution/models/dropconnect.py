@@ -54,6 +54,12 @@ class DropConnect(nn.Module):
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
         return weight
 
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of the layer inside, which is never masked."""
+        bias: Tensor | None = self.layer.bias  # type: ignore[assignment]
+        return bias
+
     def redraw(self, draw: torch.Generator) -> None:
         """Draw which weights are missing from now on."""
         self.mask = drop_mask(self.weight.shape, self.p, draw).to(self.weight)

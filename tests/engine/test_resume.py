@@ -106,7 +106,11 @@ def test_each_stop_is_as_if_it_had_not_been(stop: int, tmp_path: Path) -> None:
     check(lambda at: engine(at, accumulate=3), data, stop, tmp_path)
 
 
-@pytest.mark.parametrize("method", names("method"))
+# what changes sound is resumed on a problem of sound: tests/speech/test_augmentation.py
+ANY_DATA = [name for name in names("method") if not part("method", name).__module__.startswith("locution.speech.")]
+
+
+@pytest.mark.parametrize("method", ANY_DATA)
 def test_each_method_goes_on_where_it_was(method: str, tmp_path: Path) -> None:
     check(lambda at: engine(at, method, accumulate=2), data, 7, tmp_path)
 

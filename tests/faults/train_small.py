@@ -30,10 +30,10 @@ EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 54, 10, 4, 3, 8
 
 
 def methods_found() -> list[str]:
-    """Name every method of the vocabulary."""
-    from locution.vocabulary.lookup import names
+    """Name every method of the vocabulary that takes data of any kind: those of sound are killed with sound."""
+    from locution.vocabulary.lookup import names, part
 
-    return names("method")
+    return [name for name in names("method") if not part("method", name).__module__.startswith("locution.speech.")]
 
 
 def built(wanted: Sequence[str]) -> list[Method]:
