@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +101,20 @@ def test_each_of_two_locks_holds_alone(
     else:
         with pytest.raises(ValueError, match=r"^(Invalid|Operation)"):
             list(decode_av.av_blocks(tmp_path / "list.m4a"))
+
+
+def test_sound_whose_rate_changes_on_the_way_is_heard_until_then() -> None:
+    def frame(rate: int) -> Any:
+        made = av.AudioFrame.from_ndarray(np.full((1, 100), 0.5, np.float32), format="fltp", layout="mono")
+        made.rate = rate
+        return made
+
+    packets = [SimpleNamespace(decode=lambda rate=rate: [frame(rate)]) for rate in (16000, 16000, 8000)]
+    container = SimpleNamespace(streams=SimpleNamespace(audio=[SimpleNamespace()]), demux=lambda _: packets)
+    heard: list[int] = []
+    with pytest.raises(ValueError, match="change on the way"):
+        heard.extend(len(block) for _, block in decode_av._decoded(av, container))
+    assert heard == [100, 100]
 
 
 def test_a_small_file_of_hours_stops_at_the_cap(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from locution.speech import asked, microphone
 from locution.speech.asked import Wishes, answer, print_words, stream_words
 from locution.speech.encoder import EncoderConfig, SpeechEncoder
 from locution.speech.frozen import load_language_model
-from locution.speech.hear import anybody_speaks, write_audio
+from locution.speech.hear import anybody_speaks, write_audio, write_words
 from locution.speech.hotwords import Hotwords, parse
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser, embedding_scale
@@ -122,10 +122,12 @@ def test_files_that_cannot_be_heard_do_not_stop_a_stream(
 def test_noise_without_a_clear_letter_is_nothing(recogniser: Recogniser) -> None:
     sound = np.random.default_rng(0).normal(0, 0.2, 32000).astype(np.float32)
     assert write_audio(recogniser, [sound])[0].text
+    assert list(write_words(recogniser, sound))
     encoder: Any = recogniser.encoder
     with torch.no_grad():
         encoder.head.weight.zero_()
     assert write_audio(recogniser, [sound])[0].text == ""
+    assert list(write_words(recogniser, sound)) == []
     assert write_audio(recogniser, []) == []
     sure = np.log(np.eye(29, dtype=np.float32)[[0, 5, 0, 6, 0, 7]] * 0.9 + 0.003)
     assert anybody_speaks(sure)
