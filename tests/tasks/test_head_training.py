@@ -36,7 +36,8 @@ LETTER, GAP = 0.12, 0.2  # seconds
 
 def whistle(words: list[str], seed: int) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """A language of whistles: each letter a pitch, a hum between words; with the seconds of each word."""
-    draw, parts, spans, now = np.random.default_rng(seed), [np.zeros(int(16000 * GAP))], [], GAP
+    spans: list[tuple[float, float]] = []
+    draw, parts, now = np.random.default_rng(seed), [np.zeros(int(16000 * GAP))], GAP
     for word in words:
         if spans:
             parts.append(tone(150.0, GAP))
