@@ -13,6 +13,8 @@ def transcribe(
     stream: bool = False,
     microphone: bool = False,
     hotwords: str = "",
+    hotwords_in: str = "bias",
+    ctc_head: str = "",
     json: bool = False,
 ) -> None:
     """Write down what is said in audio files of any length, or into the microphone.
@@ -26,11 +28,15 @@ def transcribe(
     stream: print words as they are written.
     microphone: listen until Ctrl-C.
     hotwords: words or names to expect, parted by commas.
+    hotwords_in: how they are told: bias leans towards their letters; prompt, or both, says them to a model that chats,
+        whose prompt is then no longer the one of training.
+    ctc_head: a run of speech/ctc_head, for word times where the encoder does not spell.
     json: print one JSON object a file, as --format json does.
     """
     from locution import runs
 
     wishes = {"form": format, "output": output, "stream": stream, "microphone": microphone, "hotwords": hotwords}
+    wishes |= {"hotwords_in": hotwords_in, "ctc_head": ctc_head}
     sys.exit(runs.Run.open(run).transcribe(files, as_json=json, **wishes))
 
 

@@ -35,7 +35,7 @@ class Wishes:
     stream: bool = False
     microphone: bool = False
     hotwords: str = ""
-    hotwords_in: str = "both"
+    hotwords_in: str = "bias"
     ctc_head: str = ""
 
     def __post_init__(self) -> None:

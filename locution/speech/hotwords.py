@@ -108,7 +108,7 @@ def chats(prompt: Prompt) -> bool:
     return "<|im_start|>" in prompt.before
 
 
-def expecting(recogniser: Recogniser, words: Sequence[str], where: str = "both") -> tuple[Recogniser, Hotwords | None]:
+def expecting(recogniser: Recogniser, words: Sequence[str], where: str = "bias") -> tuple[Recogniser, Hotwords | None]:
     """Tell a recogniser which words to expect: in its prompt, by lifting their tokens ("bias"), or both.
 
     "both" is the bias alone where the language model does not chat. What is given back shares every weight with what

@@ -132,11 +132,12 @@ class Recognition:
 
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Take the projector back, and refuse other halves than those it was trained between."""
-        return load_recogniser(folder / MODEL)
+        return with_ctc_head(load_recogniser(folder / MODEL), folder / MODEL)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Write down sound files."""
-        return [str(one) for one in transcribe(load_recogniser(folder / MODEL), list(inputs))]
+        recogniser = with_ctc_head(load_recogniser(folder / MODEL), folder / MODEL)
+        return [str(one) for one in transcribe(recogniser, list(inputs))]
 
     def transcribe(self, recipe: Recipe, folder: Path, files: Sequence[str], wishes: Wishes) -> int:
         """Print or write what is said in sound files; one that cannot be heard is named, and makes the exit code 1."""

@@ -66,7 +66,9 @@ def make(folder: Any, prompt: Prompt | None = None) -> Recogniser:
 def test_a_chat_is_told_in_its_prompt_and_drawn_too(tmp_path: Any) -> None:
     recogniser = make(tmp_path)
     assert recogniser.prompt == CHAT
-    both, bias = expecting(recogniser, ["Ada", "Kant"])
+    untouched, _ = expecting(recogniser, ["Ada", "Kant"])
+    assert untouched.prompt == CHAT, "of itself the prompt stays that of training, byte for byte"
+    both, bias = expecting(recogniser, ["Ada", "Kant"], "both")
     said = "<|im_start|>user\nThese words may occur: Ada, Kant.\n"
     assert both.prompt.before == said
     assert both.before.tolist() == encode(recogniser.tokenizer, said)
