@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from locution.evaluation.calibration import Bin
 from locution.reporting.charts import WIDTH, dot, letters, rule, scale, short, svg, ticks
 from locution.reporting.markup import Html, join, tag
-from locution.reporting.speech_results import KindsOfError, Sureness
+from locution.reporting.speech_results import KindsOfError
 from locution.reporting.units import figure
 
 KINDS = (("taken", "taken for another word", 2), ("lost", "lost", 1), ("made_up", "made up", 4))
@@ -52,12 +53,12 @@ def kinds_key() -> Html:
     return tag("span", *keys, class_="legend")
 
 
-def reliability_chart(bins: Sequence[Sureness], *, alt: str) -> Html:
+def reliability_chart(bins: Sequence[Bin], *, alt: str) -> Html:
     """A reliability diagram sets how often answers are right against how sure the model was; the diagonal is perfect.
 
     Each dot is a bin of answers, the larger the more there are, with the interval of its share.
 
-    >>> drawing = reliability_chart([Sureness(0.9, 0.8, 0.7, 0.9, 50)], alt="confidence")
+    >>> drawing = reliability_chart([Bin(0.9, 0.8, 0.7, 0.9, 50)], alt="confidence")
     >>> drawing.count("<circle"), drawing.count("between")
     (1, 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from locution.evaluation.calibration import Bin
 from locution.reporting.results import Table
 
 
@@ -25,17 +26,6 @@ class KindsOfError:
 
 
 @dataclass(frozen=True)
-class Sureness:
-    """Answers given with about the same confidence: mean confidence, share right with its interval, how many."""
-
-    confidence: float
-    right: float
-    low: float
-    high: float
-    count: int
-
-
-@dataclass(frozen=True)
 class SpeechFindings:
     """What the report of a recogniser shows beside its figures; what is empty is left out.
 
@@ -47,7 +37,7 @@ class SpeechFindings:
     kinds: Sequence[KindsOfError] = ()
     conditions: Sequence[Table] = ()
     words: Sequence[Table] = ()
-    sureness: Sequence[Sureness] = ()
+    sureness: Sequence[Bin] = ()
     calibration_error: float | None = None
     trust: Sequence[Table] = ()
     failures: Sequence[Table] = ()

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from locution.speech.augmentation.spec_augment import blank
+from locution.speech.augmentation.stripes import stripes
+
 
 def add_power(mel: Tensor, noise: Tensor) -> Tensor:
     """Mix two sounds by adding the powers of their bands: log10 powers in, log10 powers out.
@@ -56,18 +59,7 @@ def spec_augment(mel: Tensor, draw: torch.Generator, bands: int = 15, times: flo
     Reference: Park et al., 2019, "SpecAugment: a simple data augmentation method for automatic speech
     recognition", section 2.
     """
-    mel, fill = mel.clone(), mel.mean()
     frames, size = mel.shape
-    stripes = max(1, frames // 100)
-    numbers = torch.rand(2 * (2 + stripes), generator=draw).tolist()
-    for index in range(2 + stripes):
-        wide, start = numbers[2 * index : 2 * index + 2]
-        if index < 2:
-            width = int(wide * (bands + 1))
-            left = int(start * (size - width))
-            mel[:, left : left + width] = fill
-        else:
-            width = int(wide * 400 * times)
-            left = int(start * max(1, frames - width))
-            mel[left : left + width] = fill
-    return mel
+    hidden = stripes(torch.tensor([size]), size, 2, bands, draw)  # (1, M)
+    times_hidden = stripes(torch.tensor([frames]), frames, max(1, frames // 100), int(400 * times), draw)  # (1, F)
+    return blank(mel[None], torch.tensor([frames]), hidden, times_hidden)[0]

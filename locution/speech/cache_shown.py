@@ -95,22 +95,28 @@ def clear(wanted: str = "", folder: Path | None = None) -> tuple[list[Entry], li
     """
     home = folder or cache_folder()
     every = entries(home)
-    chosen = [entry for entry in every if not wanted or entry.kind == wanted]
-    if not chosen and wanted:
-        chosen = [entry for entry in every if entry.key.startswith(wanted)]
-        if wanted not in KINDS and len({(entry.kind, entry.key) for entry in chosen}) != 1:
-            raise unknown("kind or key of the cache", wanted, {*KINDS, *(entry.key for entry in every)})
+    chosen = meant(every, wanted)
     gone = [entry for entry in chosen if remove(entry.path)]
     for kind in {entry.kind for entry in every} | set(KINDS):
         sweep(home / kind)
     return gone, [entry for entry in chosen if entry not in gone]
 
 
+def meant(every: Sequence[Entry], wanted: str) -> list[Entry]:
+    """Choose the entries of a kind, or the one whose key begins so, or all; refuse a name that is neither."""
+    if not wanted or wanted in KINDS or any(entry.kind == wanted for entry in every):
+        return [entry for entry in every if not wanted or entry.kind == wanted]
+    chosen = [entry for entry in every if entry.key.startswith(wanted)]
+    if len(chosen) != 1:
+        raise unknown("kind or key of the cache", wanted, KINDS)
+    return chosen
+
+
 def show(wanted: str = "", *, empty: bool = False, console: Console | None = None) -> int:
     """Print what the cache holds, all of it or one kind, or with `empty` clear it; return the exit code."""
     console, home = console or Console(), cache_folder()
     if not empty:
-        every = [entry for entry in entries(home) if not wanted or wanted == entry.kind or entry.key.startswith(wanted)]
+        every = meant(entries(home), wanted)
         if every:
             console.print(table(every))
         total = sum(entry.size for entry in every)

@@ -14,7 +14,7 @@ from locution.speech.recogniser import Recogniser
 LONGEST_LOOP = 24  # tokens of the longest stretch that counts as a loop
 REPEATS = 8  # people do say a number six times in a row
 CHECK_EVERY = 8
-ROOM = 64  # tokens that are made room for at first on an accelerator; a processor is faster growing (4.6 ms to 5.1)
+ROOM = 64  # tokens that are made room for at first on an accelerator; a processor is faster growing
 
 
 class Bias(Protocol):

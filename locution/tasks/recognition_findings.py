@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from locution.evaluation.calibration import Calibration, expected_calibration_error
 from locution.reporting.results import Table
-from locution.reporting.speech_results import KindsOfError, SpeechFindings, Sureness
+from locution.reporting.speech_results import KindsOfError, SpeechFindings
 from locution.speech.breakdown import broken_down, by_length, rows_of
 from locution.speech.calibrated import surest, transcript_probability
 from locution.speech.confusions import Confusions
@@ -37,7 +37,7 @@ def findings(found: Judgement, clips: Sequence[Clip], unspoken: Sequence[Halluci
         kinds=[kinds(name or "all", found, rows) for name, rows in groups.items()],
         conditions=[conditions(found, clips, groups), lengths(found, clips), speakers(found, clips)],
         words=words(found.confusions),
-        sureness=[Sureness(one.confidence, one.right, one.low, one.high, one.count) for one in trusted.bins],
+        sureness=trusted.bins,
         calibration_error=trusted.error,
         trust=[confidence(found)],
         failures=failures(found, unspoken),

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from locution.evaluation.calibration import Bin
 from locution.reporting import speech_sections
 from locution.reporting.charts import WIDTH, scale
 from locution.reporting.results import Table
 from locution.reporting.speech_charts import HEAD, MARGIN, SIDE, SQUARE, kinds_chart, kinds_key, reliability_chart
-from locution.reporting.speech_results import KindsOfError, SpeechFindings, Sureness
+from locution.reporting.speech_results import KindsOfError, SpeechFindings
 
 
 def test_bars_are_as_long_as_the_rates_and_follow_each_other() -> None:
@@ -29,7 +30,7 @@ def test_bars_are_as_long_as_the_rates_and_follow_each_other() -> None:
 
 
 def test_dots_stand_on_the_diagonal_where_confidence_is_right() -> None:
-    drawn = reliability_chart([Sureness(0.25, 0.25, 0.1, 0.4, 10), Sureness(1.0, 0.5, 0.4, 0.6, 40)], alt="reliability")
+    drawn = reliability_chart([Bin(0.25, 0.25, 0.1, 0.4, 10), Bin(1.0, 0.5, 0.4, 0.6, 40)], alt="reliability")
     dots = [tuple(map(float, one)) for one in re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"', drawn)]
     left, right = MARGIN, SQUARE - 10
     assert dots[0][0] == pytest.approx(left + 0.25 * (right - left), abs=0.06)
@@ -51,7 +52,7 @@ def test_sections_are_left_out_where_there_is_nothing_to_show() -> None:
 
 
 def test_charts_say_in_words_what_they_show() -> None:
-    found = SpeechFindings(kinds=[KindsOfError('"<b>', 10, 1, 0, 0)], sureness=[Sureness(0.9, 0.5, 0.4, 0.6, 3)])
+    found = SpeechFindings(kinds=[KindsOfError('"<b>', 10, 1, 0, 0)], sureness=[Bin(0.9, 0.5, 0.4, 0.6, 3)])
     sections = {one.anchor: one.body for one in speech_sections.shown(found) if one is not None}
     assert "&quot;&lt;b&gt;: word error rate 0.100, 1 words taken for others" in sections["conditions"]
     assert "90 % sure, 50 % right" in sections["confidence"]

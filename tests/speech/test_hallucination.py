@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import nn
 
 from locution.errors import UserError
 from locution.speech.audio import SAMPLE_RATE
-from locution.speech.ctc import CHARACTERS
 from locution.speech.encoder import EncoderConfig, SpeechEncoder
 from locution.speech.generate import Written
 from locution.speech.hallucination import empty_clip, hallucination_rate, hallucinations, stopped_by
@@ -23,6 +23,10 @@ from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser
 from locution.speech.transcribe import transcribe
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from speller import Speller, spelt
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -52,20 +56,6 @@ def test_what_is_written_for_silence_is_counted(language_model: Any, tokenizer: 
     assert all(one.text for one in found.ungated)
     endings = [Written("", why, 0) for why in ("end", "loop", "loop", "limit")]
     assert [stopped_by(endings, why) for why in ("end", "loop", "limit")] == [1, 2, 1]
-
-
-class Speller(nn.Module):
-    """An encoder whose frames are already letters, one-hot, and whose head reads them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(29, 29, bias=False)
-        nn.init.eye_(self.head.weight)
-
-
-def spelt(text: str) -> torch.Tensor:
-    codes = [code for letter in text for code in (CHARACTERS.index(letter) + 1, 0)]
-    return nn.functional.one_hot(torch.tensor(codes), 29).to(torch.bfloat16)
 
 
 def test_both_sides_are_normalised_and_the_control_is_of_the_rows_it_is_given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import nn
 from locution.engine.random import generator
 from locution.errors import UserError
 from locution.speech.audio import AudioError, write_flac
-from locution.speech.ctc import CHARACTERS
 from locution.speech.encode import encode_clips, frames_of_files
 from locution.speech.generate import write_all
 from locution.speech.hallucination import hallucination_rate
@@ -22,20 +22,9 @@ from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser
 
+sys.path.insert(0, str(Path(__file__).parent))
 
-class Speller(nn.Module):
-    """An encoder whose frames are already letters, one-hot, and whose head reads them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(29, 29, bias=False)
-        nn.init.eye_(self.head.weight)
-
-
-def spelt(text: str) -> torch.Tensor:
-    codes = [code for letter in text for code in (CHARACTERS.index(letter) + 1, 0)]
-    return nn.functional.one_hot(torch.tensor(codes), 29).to(torch.bfloat16)
-
+from speller import Speller, spelt
 
 TEXTS = ["one two", "turn the light off", "nine", "two"]
 

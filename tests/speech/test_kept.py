@@ -157,3 +157,17 @@ def test_the_cache_is_listed_and_cleared(
     assert [entry.key for entry in entries(tmp_path)] == ["abd2"]
     with pytest.raises(UserError, match="'nix' is no kind or key"):
         clear("nix", tmp_path)
+
+
+def test_a_name_that_nothing_kept_has_is_refused_when_showing_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCUTION_CACHE", str(tmp_path))
+    for key in ("ab1", "ab2", "cd3"):
+        (tmp_path / "frames" / key).mkdir(parents=True)
+    assert run(["cache", "cd"]) == 0
+    assert "1 entries" in capsys.readouterr().out
+    assert run(["cache", "spoken"]) == 0
+    for wanted in ("ab", "frmaes"):
+        assert run(["cache", wanted]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
