@@ -19,6 +19,8 @@ class Recipe:
 
     The fields that hold a mapping name a part and its settings, such as `{name: adamw, lr: 0.002}`. `epochs` or
     `steps` is the budget. `accumulate` cuts each batch into micro-batches, `precision` is fp32 or bf16,
+    `start` names a run, or a recipe with words behind it, from whose weights training begins; `fresh` is a pattern on
+    the names of the layers that begin anew all the same. `figures` asks for more to be measured at the end.
     `checkpoint_every` counts seconds, `threads` is how many processor threads torch may use.
 
     >>> Recipe(task="regression", data={"name": "line"}, optimizer={"name": "sgd"}, steps=10).seed
@@ -31,6 +33,9 @@ class Recipe:
     model: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    fresh: str = ""
+    figures: tuple[str, ...] = ()
     epochs: int | None = None
     steps: int | None = None
     seed: int = 0

@@ -5,10 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from locution.data.dataset import Dataset, held_out, stratified_split
 from locution.engine.batches import TensorBatches
 from locution.errors import require
+
+
+def read_digits() -> tuple[Tensor, Tensor]:
+    """Read scikit-learn's handwritten digits: pictures (1797, 1, 8, 8) from 0 (white) to 1 (ink), classes (1797,).
+
+    >>> pictures, digits = read_digits()
+    >>> tuple(pictures.shape), digits[:4].tolist()
+    ((1797, 1, 8, 8), [0, 1, 2, 3])
+    """
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(return_X_y=True)
+    inputs = torch.as_tensor(pixels, dtype=torch.float32).div(16).view(-1, 1, 8, 8)  # (N, 64) -> (N, 1, 8, 8)
+    return inputs, torch.as_tensor(digits, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -49,13 +64,7 @@ class DigitsData:
 
     def load(self, seed: int) -> Dataset:
         """Read the pictures and split them; the run's seed has no part in it."""
-        from sklearn.datasets import load_digits
-
-        pixels, digits = load_digits(return_X_y=True)
-        inputs = (
-            torch.as_tensor(pixels, dtype=torch.float32).div(16).view(-1, 1, 8, 8)
-        )  # (N, 64) -> (N, 1, 8, 8)
-        targets = torch.as_tensor(digits, dtype=torch.int64)
+        inputs, targets = read_digits()
         train, development, test = stratified_split(targets, (self.development, self.test), self.split)
         if 0 < self.limit < len(train):
             share = self.limit / len(train)
