@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -114,7 +114,7 @@ class MixupMethod(Method):
             self.known = require_classes("mixup.classes", step.model, batch)
         inputs, targets = mixup(batch.inputs, targets, weight, permutation, self.known)
         weights = None if batch.weights is None else blend(batch.weights.float(), weight, permutation)
-        return Batch(inputs, targets, weights)
+        return replace(batch, inputs=inputs, targets=targets, weights=weights)
 
 
 def draw(alpha: float, count: int, step: Step) -> tuple[float, Tensor]:

@@ -5,6 +5,7 @@ from locution.engine.batches import Batches, LoaderBatches, TensorBatches
 from locution.engine.loop import Engine, Turn
 from locution.engine.method import Method, Optimizer, Plan, Step
 from locution.engine.observer import Observer, Record, Stop
+from locution.engine.sequence import TaskSequence
 
 __all__ = [
     "Batch",
@@ -18,6 +19,7 @@ __all__ = [
     "Record",
     "Step",
     "Stop",
+    "TaskSequence",
     "TensorBatches",
     "Turn",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -46,6 +46,8 @@ class Batch:
         distributions (N, C); losses take both.
     weights: tensor (N,), or None: how much each example counts in the loss's mean, for instance its
         number of tokens; None counts every example once.
+    beside: other examples that come along with these, by name, such as {"unlabelled": (M, ...)}; M need not be N.
+    start, starts: the row at which a micro-batch began in the batch it was cut from, and in each of what is beside.
 
     >>> batch = Batch(torch.zeros(3, 2), torch.tensor([0, 1, 0]))
     >>> len(batch), batch.weight()
@@ -60,6 +62,9 @@ class Batch:
     inputs: Tree
     targets: Tree = None
     weights: Tensor | None = None
+    beside: dict[str, Tree] = field(default_factory=dict)
+    start: int = 0
+    starts: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The batch size is how many examples the model sees before its weights move once.
@@ -82,15 +87,23 @@ class Batch:
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=device.type == "cuda")  # elsewhere a copy may come too late
 
-        return Batch(map_tensors(move, self.inputs), map_tensors(move, self.targets), map_tensors(move, self.weights))
+        return replace(
+            self,
+            inputs=map_tensors(move, self.inputs),
+            targets=map_tensors(move, self.targets),
+            weights=map_tensors(move, self.weights),
+            beside=map_tensors(move, self.beside),
+        )
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Take some of the examples, from start up to stop."""
+        """Take some of the examples, from start up to stop; what is beside comes along whole."""
 
         def cut(tensor: Tensor) -> Tensor:
             return tensor[start:stop]
 
-        return Batch(map_tensors(cut, self.inputs), map_tensors(cut, self.targets), map_tensors(cut, self.weights))
+        inputs, targets = map_tensors(cut, self.inputs), map_tensors(cut, self.targets)
+        weights = map_tensors(cut, self.weights)
+        return Batch(inputs, targets, weights, self.beside, self.start + start, self.starts)
 
     def split(self, parts: int) -> list[tuple[Batch, float]]:
         """Gradient accumulation learns from a batch in parts that fit into memory, then moves the weights once.
@@ -112,12 +125,33 @@ class Batch:
         count = len(self)
         size = -(-count // parts)
         pieces = [self.rows(start, min(start + size, count)) for start in range(0, count, size)]
+        if self.beside:
+            pieces = [replace(piece, **along(self, at, len(pieces))) for at, piece in enumerate(pieces)]
         total = self.weight()
         return [(piece, piece.weight() / total) for piece in pieces]
 
     def with_targets(self, targets: Tree) -> Batch:
         """Return the same examples with other targets."""
         return replace(self, targets=targets)
+
+
+def along(batch: Batch, at: int, pieces: int) -> dict[str, Any]:
+    """Cut out what comes beside one of several pieces of a batch, as even as can be; it may be no row at all.
+
+    >>> batch = Batch(torch.zeros(4), beside={"unlabelled": torch.tensor([1, 2, 3])})
+    >>> [piece.beside["unlabelled"].tolist() for piece, _ in batch.split(2)]
+    [[1, 2], [3]]
+    """
+    beside, starts = {}, {}
+    for name, tree in batch.beside.items():
+        size = -(-examples(tree) // pieces)
+
+        def cut(tensor: Tensor, first: int = at * size, last: int = (at + 1) * size) -> Tensor:
+            return tensor[first:last]
+
+        beside[name] = map_tensors(cut, tree)
+        starts[name] = batch.starts.get(name, 0) + min(at * size, examples(tree))
+    return {"beside": beside, "starts": starts}
 
 
 def as_batch(item: Any) -> Batch:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from locution.engine.batch import Batch, Tree, as_batch, examples, map_tensors
+from locution.engine.beside import dealt
 from locution.engine.random import generator, reseed, stream_key
-from locution.errors import require
+from locution.errors import UserError, require
 
 
 @runtime_checkable
@@ -27,13 +28,24 @@ class Batches(Protocol):
         ...
 
 
+@runtime_checkable
+class Placeable(Batches, Protocol):
+    """A source whose data lie in memory and can be moved to the device once."""
+
+    def to(self, device: torch.device) -> Batches:
+        """Move the data to the device."""
+        ...
+
+
 class TensorBatches:
     """Tensors in memory, permuted once an epoch and split, never collated one by one.
 
     Parameters
     ----------
     inputs, targets: tensors (N, ...), or dicts or tuples of them. batch_size: examples a batch; the last batch of an
-    epoch may be smaller. shuffle: permute each epoch, by the seed and the epoch's number alone.
+    epoch may be smaller. shuffle: permute each epoch, by the seed and the epoch's number alone. beside: other examples
+    by name, such as {"unlabelled": (M, ...)}; each batch gets `beside_size` of them (batch_size, if it is not said),
+    shuffled by a stream of their own, going round. difficulty: (N,), how hard each example is, for a curriculum.
 
     >>> data = TensorBatches(torch.arange(5), torch.arange(5), batch_size=2)
     >>> [len(batch) for batch in data.epoch(0, seed=0)]
@@ -50,10 +62,19 @@ class TensorBatches:
         weights: Tensor | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
+        beside: dict[str, Tree] | None = None,
+        beside_size: int | None = None,
+        difficulty: Tensor | None = None,
     ) -> None:
         require(batch_size >= 1, "data.batch_size", batch_size, "a whole number from 1")
+        size = batch_size if beside_size is None else beside_size
+        require(size >= 1, "data.beside_size", size, "a whole number from 1")
+        empty = [name for name, tree in (beside or {}).items() if not examples(tree)]
+        if empty:
+            raise UserError(f"beside['{empty[0]}'] holds no example; allowed: at least one.")
         self.inputs, self.targets, self.weights = inputs, targets, weights
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self.shuffle, self.difficulty = batch_size, shuffle, difficulty
+        self.beside, self.beside_size = beside or {}, size
 
     def __len__(self) -> int:
         return examples(self.inputs)
@@ -74,9 +95,19 @@ class TensorBatches:
             weights=map_tensors(move, self.weights),
             batch_size=self.batch_size,
             shuffle=self.shuffle,
+            beside=map_tensors(move, self.beside),
+            beside_size=self.beside_size,
+            difficulty=self.difficulty,
         )
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[Batch]:
+        """Permute everything once, then hand out slices, and beside each what is dealt out with it."""
+        batches = self.slices(number, seed, skip)
+        if not self.beside:
+            return batches
+        return dealt(batches, self.beside, self.beside_size, number, seed, skip)
+
+    def slices(self, number: int, seed: int, skip: int) -> Iterator[Batch]:
         """Permute everything once, then hand out slices."""
         trees = (self.inputs, self.targets, self.weights)
         if self.shuffle:
@@ -130,7 +161,7 @@ class LoaderBatches:
 
 def placed(source: Batches, device: torch.device) -> Batches:
     """Put data that lie in memory onto the device once, if it has room for them."""
-    if device.type == "cpu" or not isinstance(source, TensorBatches):
+    if device.type == "cpu" or not isinstance(source, Placeable):
         return source
     try:
         return source.to(device)

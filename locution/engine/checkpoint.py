@@ -50,7 +50,7 @@ class Checkpoints(Observer):
     keep: int = 2
     name: ClassVar[str] = "checkpoints"
     engine: Engine | None = field(default=None, init=False, repr=False)
-    written: tuple[int, int, int] | None = field(default=None, init=False, repr=False)
+    written: tuple[int, int, int, int] | None = field(default=None, init=False, repr=False)
     step: int = field(default=0, init=False, repr=False)
     then: float = field(default=0.0, init=False, repr=False)
 
@@ -85,7 +85,7 @@ class Checkpoints(Observer):
 
     def write(self, engine: Engine) -> None:
         """Write a checkpoint of this moment, in the first process only, unless it is there already."""
-        place = (engine.number, engine.epoch, engine.step_in_epoch)
+        place = (engine.number, engine.epoch, engine.step_in_epoch, engine.closed)
         self.step, self.then = engine.number, time.monotonic()
         if place == self.written or not engine.group.first:
             return

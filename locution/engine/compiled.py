@@ -110,7 +110,7 @@ class WholeStep:
             total: Any = None
             gradients: Any = None
             for batch, share in parts:
-                loss = engine.forward(turn, batch, cast(Step, Now(engine)))
+                loss = engine.forward(turn, batch, cast(Step, Now(engine, 1.0 if share is None else share)))
                 loss = loss if share is None else loss * share
                 found = torch.autograd.grad(loss, trained, allow_unused=True)
                 total = loss.detach() if total is None else total + loss.detach()
@@ -150,8 +150,8 @@ class WholeStep:
 class Now:
     """The step that is being taken, as the graph sees it: only what a method reads is checked for change."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, share: float | Tensor = 1.0) -> None:
+        self.engine, self.share = engine, share
 
     @property
     def number(self) -> int:
@@ -168,6 +168,12 @@ class Now:
     @property
     def model(self) -> nn.Module:
         return self.engine.model
+
+    @property
+    def whole(self) -> Batch:
+        return self.engine.now.whole
+
+    first, first_of, mean = Step.first, Step.first_of, Step.mean
 
     def generator(self, stream: str) -> torch.Generator:
         return self.engine.now.generator(stream)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -12,17 +13,18 @@ from torch import Tensor, nn
 
 from locution.engine import state
 from locution.engine.batch import Batch
-from locution.engine.batches import Batches, as_batches, placed
+from locution.engine.batches import Batches, as_batches
 from locution.engine.compile_errors import check_compiler
 from locution.engine.compiled import Closure
 from locution.engine.device import pick_device
 from locution.engine.distributed import Group
 from locution.engine.fast_linear import fast_linear
 from locution.engine.memory import fitting
-from locution.engine.method import SEAMS, Method, Plan, Step, ordered, seams
+from locution.engine.method import SEAMS, Method, Plan, Step, nothing_opens, ordered, seams
 from locution.engine.modes import batch_norms, frozen_statistics, train_mode
 from locution.engine.observer import Observer
 from locution.engine.random import reseed, stream_key
+from locution.engine.sequence import close, close_ended, supplied
 from locution.engine.turn import Objective, Turn
 from locution.engine.watching import Watch
 from locution.errors import UserError, require
@@ -42,6 +44,7 @@ class Engine:
     many micro-batches; the update stays that of the whole batch. precision: "fp32", or "bf16" for autocast over
     fp32 weights. device: "auto", "cpu", "cuda" or "mps". compile: compile the whole step, or nothing.
     log_every: steps between records. measure_every: steps between measurements, or None for each epoch's end.
+    open_model: how a method that asks for another trained model by name gets it.
 
     >>> from functools import partial
     >>> _ = torch.manual_seed(0)
@@ -72,6 +75,7 @@ class Engine:
         compile: bool = False,
         log_every: int = 50,
         measure_every: int | None = None,
+        open_model: Callable[[str], nn.Module] = nothing_opens,
     ) -> None:
         require(accumulate >= 1, "accumulate", accumulate, "a whole number from 1")
         require(precision in ("fp32", "bf16"), "precision", precision, "fp32 or bf16")
@@ -81,9 +85,10 @@ class Engine:
         self.group = Group.current(device)  # first: it says which of several devices is this process's
         self.device = pick_device(device)
         self.watch = Watch(self, log_every, measure_every)
-        self.number = self.epoch = self.step_in_epoch = 0  # what is finished
+        self.number = self.epoch = self.step_in_epoch = self.closed = 0  # what is finished, and when a task was closed
         self.origin = (0, 0)  # the step and the epoch at which this task began
         self.limit: int | None = None
+        self.plan = Plan(seed, None, open_model)
         self.prepared, self.stopping = False, ""
         self.loaded: dict[str, Any] | None = None
 
@@ -94,7 +99,7 @@ class Engine:
         """
         source = as_batches(batches)
         self.prepare(source, epochs, steps)
-        source = placed(source, self.device)
+        source = supplied(self, source)
         self.watch.start()
         with fast_linear(self):
             while not self.stopped():
@@ -111,10 +116,10 @@ class Engine:
                 if self.number == begun and not self.step_in_epoch:
                     raise UserError(state.EMPTY)
                 self.epoch, self.step_in_epoch = self.epoch + 1, 0
+                close_ended(self, source)
                 self.watch.epoch()
         if self.stopping == "finished":
-            for method in self.seams["finish"]:
-                method.finish(self.model, self.turns[0].objective, self.look_back(source))
+            close(self, source)
         self.watch.finish(self.stopping)
         return self
 
@@ -124,6 +129,7 @@ class Engine:
         now.number, now.epoch = self.number, self.epoch
         for method in self.seams["batch"]:
             batch = method.batch(batch, now)
+        now.whole = batch
         parts = batch.split(self.accumulate * self.group.world)[self.group.rank :: self.group.world]
         for turn in self.turns:
             self.passes = 0
@@ -151,6 +157,7 @@ class Engine:
         with frozen_statistics(self.norms) if self.norms and self.passes else NOTHING:
             for index, (batch, share) in enumerate(parts):
                 reseed(stream_key(self.seed, "model", self.number, index, self.group.rank), self.device)
+                self.now.share = share
                 loss = self.forward(turn, batch, self.now)
                 loss = loss if share == 1.0 else loss * share
                 loss.backward()  # type: ignore[no-untyped-call]  # 3 gradient
@@ -160,7 +167,7 @@ class Engine:
     def forward(self, turn: Turn, batch: Batch, now: Step) -> Tensor:
         """Let the model answer, and measure by how much it is wrong."""
         with self.autocast:
-            now.batch = batch
+            now.batch, now.objective = batch, turn.objective
             now.output, loss = turn.objective(self.model, batch)  # 1 forward, 2 loss
             for method in self.seams["loss"]:
                 loss = method.loss(loss, now)
@@ -170,7 +177,7 @@ class Engine:
         """Build everything once: the plan, the model's surgery, the optimizers, the dispatch of the seams."""
         count = state.limit(source.steps(), epochs, steps)
         if not self.prepared:
-            plan = Plan(self.seed, count)
+            plan = self.plan = replace(self.plan, steps=count)
             for method in self.methods:
                 self.model = method.model(self.model, plan)
             self.model.to(self.device)
@@ -197,11 +204,6 @@ class Engine:
         unmeasured = self.step_in_epoch > 0 and self.step_in_epoch == source.steps()  # stopped on its last step
         self.stopping = "finished" if reached and not unmeasured else ""
         train_mode(self.model)
-
-    def look_back(self, source: Batches) -> Iterator[Batch]:
-        """Go through the data once more, in the order of the epoch that would come next."""
-        for batch in source.epoch(self.epoch, self.seed):
-            yield batch.to(self.device) if self.moves else batch
 
     def stop(self, reason: str) -> None:
         """Ask training to end after the step that is being taken."""

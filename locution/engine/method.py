@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from locution.engine.batch import Batch
 from locution.engine.random import generator
 from locution.errors import UserError
+
+if TYPE_CHECKING:
+    from locution.engine.loop import Engine
 
 Closure = Callable[[], Tensor]
 
@@ -45,23 +48,31 @@ class Optimizer(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
+def nothing_opens(where: str) -> nn.Module:
+    """Refuse to open a trained model by its name: only a run knows where the others are kept."""
+    raise UserError(f"'{where}' cannot be opened outside of a run; allowed: a trained model itself, an nn.Module.")
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is known before the first step: the seed, and how long training will last.
 
-    `steps` is None where nobody can know it (a stream without a stated number of steps).
+    `steps` is None where nobody can know it (a stream without a stated number of steps). `open` finds a trained model
+    by a run folder, or by a recipe's name and words, in eval mode.
     """
 
     seed: int = 0
     steps: int | None = None
+    open: Callable[[str], nn.Module] = nothing_opens
 
 
 @dataclass(slots=True)
 class Step:
     """A step is one update of the weights, from the gradient of the loss on one batch.
 
-    This is the step that is being taken: its number, its epoch, and on each pass the batch and the output.
-    Its randomness depends on seed, epoch and number alone.
+    This is the step that is being taken: its number, its epoch, the whole batch, and on each pass the micro-batch, the
+    output, the objective and the share that the micro-batch has in the loss. Its randomness depends on seed, epoch and
+    number alone.
 
     >>> step = Step(number=7, epoch=0, plan=Plan(seed=0), model=nn.Linear(1, 1))
     >>> first, again = (torch.rand(2, generator=step.generator("mixup")) for _ in range(2))
@@ -77,6 +88,27 @@ class Step:
     model: nn.Module
     batch: Batch = field(default_factory=lambda: Batch(torch.empty(0)))
     output: Any = None
+    whole: Batch = field(default_factory=lambda: Batch(torch.empty(0)))
+    share: float = 1.0
+    objective: Any = None
+
+    @property
+    def first(self) -> int:
+        """The row of the whole batch at which this micro-batch begins."""
+        return self.batch.start
+
+    def first_of(self, name: str) -> int:
+        """The row at which this micro-batch begins in what comes beside by a name."""
+        return self.batch.starts.get(name, 0)
+
+    def mean(self, values: Tensor, count: int) -> Tensor:
+        """What to add to a micro-batch's loss so that all of them add up to the mean over `count` values of the step.
+
+        >>> step = Step(0, 0, Plan(), nn.Identity(), share=0.25)  # this micro-batch holds a quarter of the loss
+        >>> step.share * step.mean(torch.tensor([3.0, 5.0]), count=4)  # and two of four values
+        tensor(2.)
+        """
+        return values.sum() / (count * self.share)
 
     def generator(self, stream: str) -> torch.Generator:
         """Hand out the random stream of this step that bears a method's name: the same on every call."""
@@ -89,12 +121,18 @@ class Method:
     A method is a dataclass whose fields are its settings, checked where it is made. `name` is what a user
     types after the plus sign. `after` names the methods that must come before this one at every seam; ties go
     by name, so the order in which methods are listed changes nothing. `excludes` maps the name of a method
-    that cannot be combined with this one to what to do instead.
+    that cannot be combined with this one to what to do instead. `whole_batch` says that what it adds to the loss is no
+    mean over examples, so that a batch must not be cut into micro-batches.
     """
 
     name: ClassVar[str] = ""
     after: ClassVar[tuple[str, ...]] = ()
     excludes: ClassVar[dict[str, str]] = {}
+    whole_batch: ClassVar[bool] = False
+
+    def data(self, batches: Any, plan: Plan) -> Any:
+        """At each fit: change where batches come from; any epoch can still be started afresh."""
+        return batches
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
         """Once, before the optimizer is made: change the model."""
@@ -135,6 +173,14 @@ class Method:
         """Take back what `state_dict` gave; called after the `model` and `optimizer` seams."""
 
 
+def check_whole(engine: Engine) -> None:
+    """Refuse micro-batches where a method adds to the loss what is no mean over examples."""
+    for method in engine.methods:
+        if method.whole_batch and (engine.accumulate > 1 or engine.group.world > 1):
+            came = f"accumulate={engine.accumulate} in {engine.group.world} process(es)"
+            raise UserError(f"'{method.name}' compares whole batches, and {came} came; allowed: accumulate=1 in one.")
+
+
 def ordered(methods: Iterable[Method]) -> list[Method]:
     """Put methods into the one order in which they act, whatever the order they were listed in.
 
@@ -165,7 +211,7 @@ def _topological(listed: list[Method], present: set[str]) -> Iterator[Method]:
         yield ready
 
 
-SEAMS = ("model", "optimizer", "batch", "loss", "gradient", "update", "finish", "trained")
+SEAMS = ("data", "model", "optimizer", "batch", "loss", "gradient", "update", "finish", "trained")
 
 
 def seams(method: Method | type[Method]) -> tuple[str, ...]:

@@ -85,6 +85,7 @@ def save(engine: Engine) -> dict[str, Any]:
             "step_in_epoch": engine.step_in_epoch,
             "origin": list(engine.origin),
             "accumulate": engine.accumulate,
+            "closed": engine.closed,
         },
         "seed": engine.seed,
     }
@@ -105,6 +106,7 @@ def load(engine: Engine, saved: dict[str, Any]) -> None:
     where = saved["position"]
     engine.number, engine.epoch, engine.step_in_epoch = where["step"], where["epoch"], where["step_in_epoch"]
     engine.accumulate = max(engine.accumulate, where.get("accumulate", 1))  # cut finer, for memory had run out
+    engine.closed = where.get("closed", 0)
     first_step, first_epoch = where["origin"]
     engine.origin = (first_step, first_epoch)
     engine.loaded = None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from locution.engine.batch import Batch
 from locution.engine.compiled import WholeStep
-from locution.engine.method import Plan
+from locution.engine.method import Plan, check_whole
 from locution.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Turn:
 
     def build(self, engine: Engine, plan: Plan) -> None:
         """Pick the parameters, make the optimizer, and let the methods wrap it."""
+        check_whole(engine)
         model = engine.model
         if not hasattr(self.optimizer, "param_groups"):
             chosen = self.parameters(model) if self.parameters else model.parameters()
