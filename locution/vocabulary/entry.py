@@ -127,4 +127,5 @@ class Entry:
             "source": self.source,
             "code": term.code,
             "recipe": term.recipe,
+            "effect": term.effect,
         }

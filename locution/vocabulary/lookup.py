@@ -31,7 +31,10 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Term:
-    """A term: what only a person can say of it; its definition, example and source stand in the code it names."""
+    """A term: what only a person can say of it; its definition, example and source stand in the code it names.
+
+    recipe: the words after `locution train` that show it. effect: those after `locution compare` that measure its worth.
+    """
 
     name: str
     row: int
@@ -40,6 +43,7 @@ class Term:
     code: str
     aliases: tuple[str, ...] = ()
     recipe: str = ""
+    effect: str = ""
 
     def load(self) -> Any:
         """Import the part that the term names."""
