@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -71,9 +73,17 @@ class Recipe:
             build_part("method", {**(settings or {}), "name": name}, name) for name, settings in self.methods.items()
         )
 
+    def digest(self) -> str:
+        """Name what a recipe trains, whatever its seed: recipes of one digest and one seed give the same run."""
+        settings = {key: value for key, value in self.settings().items() if key not in LOCAL}
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=5).hexdigest()
+
     def settings(self) -> dict[str, Any]:
         """Say everything that differs from nothing at all, as plain settings that make this recipe again."""
         return {key: value for key, value in vars(self).items() if value not in (None, {}, (), "")}
+
+
+LOCAL = ("run_dir", "seed", "trackers", "name", "describe")  # what does not change what a recipe trains
 
 
 def build_part(kind: str, settings: Mapping[str, Any], where: str) -> Any:

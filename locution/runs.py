@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shlex
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,21 @@ import torch
 from torch import nn
 
 from locution import conclusion, config
+from locution.beginning import build_engine, build_task, fine_tune, read_recipe
 from locution.engine import Engine
-from locution.engine.checkpoint import Checkpoints, read_checkpoint
+from locution.engine.checkpoint import read_checkpoint
+from locution.engine.lock import InUse
 from locution.engine.random import reseed, stream_key
 from locution.engine.run_folder import RunFolder
 from locution.engine.signals import stopping_by_signal
-from locution.errors import LocutionError, UserError
-from locution.recipe import Recipe, from_settings, resolve
+from locution.errors import UserError
+from locution.recipe import Recipe, resolve
 from locution.reporting.results import RunResults
 from locution.tasks.task import Job, Task
-from locution.vocabulary.lookup import part
+
+KEPT = Path("runs") / "kept"
+TRAINING: set[Path] = set()
+"""What this process trains for others at this moment."""
 
 
 def resume_takes_no_words(words: Sequence[str]) -> UserError:
@@ -125,30 +133,55 @@ class Run:
         return code
 
 
-def read_recipe(folder: Path) -> Recipe:
-    """Read the resolved recipe of a run folder."""
-    import yaml
-
-    try:
-        settings = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise LocutionError(f"{folder / 'recipe.yaml'} is damaged: {config.one_line(error)}") from error
-    config.refuse_targets(settings)
-    return from_settings(settings)
-
-
-def build_task(recipe: Recipe) -> Task:
-    """Make the task that a recipe names."""
-    task: Task = part("task", recipe.task)()
-    return task
-
-
 def prepare(recipe: Recipe, task: Task, *, quiet: bool) -> Job:
     """Build the job, every first weight drawn from the recipe's seed."""
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     reseed(stream_key(recipe.seed, "weights"), torch.device("cpu"))
-    return task.prepare(recipe, quiet=quiet)
+    job = task.prepare(recipe, quiet=quiet)
+    if recipe.start:
+        fine_tune(job.model, kept_model(recipe.start, seed=recipe.seed, quiet=quiet).state_dict(), recipe.fresh)
+    return job
+
+
+def kept_model(where: str, *, seed: int, quiet: bool) -> nn.Module:
+    """Open the trained model of another run: by its folder, or by a recipe's name and words, trained once and kept.
+
+    The run of a recipe has this run's seed, unless its words say another, and lies in `runs/kept`. Two processes that
+    want it at once wait for each other. Raises UserError for a recipe that starts from itself.
+    """
+    threads = torch.get_num_threads()
+    run = Run.open(where) if (Path(where) / "recipe.yaml").is_file() else kept_run(where, seed, quiet)
+    model = run.load(run.job())
+    torch.set_num_threads(threads)
+    return model
+
+
+def kept_run(where: str, seed: int, quiet: bool) -> Run:
+    """Train what a recipe's name and words say, once, or find it."""
+    name, *words = shlex.split(where)
+    words += [] if any(word.startswith("seed=") for word in words) else [f"seed={seed}"]
+    recipe = resolve(name, words)
+    folder = KEPT / f"{name.replace('/', '-')}-{recipe.digest()}-seed-{recipe.seed}"
+    if folder in TRAINING:
+        raise UserError(f"'{where}' starts from itself; allowed: a run folder, or another recipe.")
+    TRAINING.add(folder)
+    try:
+        while not (folder / "results.json").is_file():
+            begun = (folder / "recipe.yaml").is_file()
+            if not (quiet or begun):
+                print(f"first: {where}, trained once and kept in {folder}")
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    resume(folder, quiet=True) if begun else train(name, *words, f"run_dir={folder}", quiet=True)
+            except InUse:
+                time.sleep(0.2)  # another process is at it
+            except UserError:
+                if begun or not (folder / "recipe.yaml").is_file():  # else another process has just begun
+                    raise
+    finally:
+        TRAINING.discard(folder)
+    return Run.open(folder)
 
 
 def train(recipe: str, *overrides: str, quiet: bool = False) -> Run:
@@ -179,40 +212,12 @@ def resume(where: str | Path, *, quiet: bool = False) -> Run:
     return go(folder, recipe, quiet=quiet)
 
 
-def build_engine(recipe: Recipe, job: Job, folder: RunFolder, *, quiet: bool) -> Engine:
-    """Put the engine together: the job's model, turns and watchers, the recipe's methods and trackers."""
-    from locution.reporting.progress import Progress
-    from locution.reporting.trackers import JSONLines
-
-    trackers = [part("tracker", name)(folder.path) for name in recipe.trackers]
-    observers = [
-        *job.observers,
-        JSONLines(folder.path),
-        *trackers,
-        *([] if quiet or job.speaks else [Progress(recipe.name, unit=job.unit, per_example=job.per_example)]),
-        Checkpoints(folder.checkpoints, every_seconds=recipe.checkpoint_every),  # last: what others hold belongs in it
-    ]
-    return Engine(
-        job.model,
-        job.turns,
-        recipe.built_methods(),
-        observers=observers,
-        seed=recipe.seed,
-        accumulate=recipe.accumulate,
-        precision=recipe.precision,
-        device=recipe.device,
-        compile=recipe.compile,
-        log_every=recipe.log_every,
-        measure_every=recipe.measure_every,
-    )
-
-
 def go(folder: RunFolder, recipe: Recipe, *, quiet: bool) -> Run:
     """Train, judge and write down, in a run folder that nobody else writes to."""
     run = Run(folder.path, recipe)
     with folder.lock(), stopping_by_signal() as signals:
         job = prepare(recipe, run.task, quiet=quiet)
-        engine = build_engine(recipe, job, folder, quiet=quiet)
+        engine = build_engine(recipe, job, folder, partial(kept_model, seed=recipe.seed, quiet=quiet), quiet=quiet)
         kept = read_checkpoint(folder.checkpoints)
         if kept is not None:
             engine.load_state_dict(kept)

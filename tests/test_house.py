@@ -24,6 +24,7 @@ FLOORS = [
     {"recipe"},
     {"tasks"},
     {"conclusion"},
+    {"beginning"},
     {"runs"},
     {"studies"},
     {"commands"},

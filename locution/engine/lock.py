@@ -18,6 +18,10 @@ RESERVED: dict[Path, int] = {}
 """Locks that are taken and wait for the block that they are for."""
 
 
+class InUse(LocutionError):
+    """Somebody else writes into this folder."""
+
+
 def take(folder: Path) -> int:
     """Take the lock of a folder, leave this process's number in it, and return its open file.
 
@@ -48,9 +52,9 @@ def take(folder: Path) -> int:
     return handle
 
 
-def _in_use(folder: Path, holder: str) -> LocutionError:
+def _in_use(folder: Path, holder: str) -> InUse:
     who = holder or "unknown"
-    return LocutionError(f"{folder} is in use: process {who} trains in it; wait for it or stop it.")
+    return InUse(f"{folder} is in use: process {who} trains in it; wait for it or stop it.")
 
 
 def reserve(folder: Path) -> None:

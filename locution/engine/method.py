@@ -173,6 +173,19 @@ class Method:
         """Take back what `state_dict` gave; called after the `model` and `optimizer` seams."""
 
 
+def rebuilt(model: nn.Module, methods: Sequence[Method], seed: int) -> nn.Module:
+    """Shape a new model as training left the one before: by surgery and what undoes it, no step taken.
+
+    Other models that methods open to learn from are not needed for that, and not opened.
+    """
+    plan = Plan(seed, None, lambda where: nn.Identity())
+    for method in methods:
+        model = method.model(model, plan)
+    for method in methods:
+        model = method.trained(model)
+    return model
+
+
 def check_whole(engine: Engine) -> None:
     """Refuse micro-batches where a method adds to the loss what is no mean over examples."""
     for method in engine.methods:

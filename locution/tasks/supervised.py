@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from locution.data.dataset import Dataset, first_batch
 from locution.engine import TensorBatches, Turn
+from locution.engine.method import rebuilt
 from locution.engine.state import load_trained_state, trained_state
 from locution.errors import LocutionError
 from locution.evaluation.overfitting import Overfitting
@@ -89,13 +90,7 @@ class Supervised:
 
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Build the model as training left it and put the weights in."""
-        from locution.engine import Plan
-
-        model = job.model
-        for method in recipe.built_methods():
-            model = method.model(model, Plan(recipe.seed))
-        for method in recipe.built_methods():
-            model = method.trained(model)
+        model = rebuilt(job.model, recipe.built_methods(), recipe.seed)
         load_trained_state(model, load_file(folder / WEIGHTS))
         return model.eval()
 
