@@ -33,7 +33,8 @@ KINDS = (
 class Term:
     """A term: what only a person can say of it; its definition, example and source stand in the code it names.
 
-    recipe: the words after `locution train` that show it. effect: those after `locution compare` that measure its worth.
+    recipe: the words after `locution train` that show it. effect: those after `locution compare` that measure what it
+    is worth.
     """
 
     name: str
