@@ -49,7 +49,7 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
     """
     switched: dict[str, str] = {}
     settings, off = [], []
-    for word in overrides:
+    for word in map(quoted, overrides):
         method = METHOD.match(word)
         if method:
             name, field, value = method.groups()
@@ -69,6 +69,19 @@ def translate(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
     fields = [s for s in settings if s.startswith("++methods.")]
     rest = [s for s in settings if not s.startswith("++methods.")]
     return [*switched.values(), *fields, *rest], off
+
+
+def quoted(word: str) -> str:
+    """Let a value with blanks in it be one text, such as a recipe's name with words behind it.
+
+    >>> quoted("start=digits model.widths=[64]"), quoted("model.widths=[64, 32]")
+    ("start='digits model.widths=[64]'", 'model.widths=[64, 32]')
+    """
+    key, sign, value = word.partition("=")
+    if not sign or " " not in value.strip() or value.strip()[0] in "'\"[{":
+        return word
+    text = value.strip().replace("'", "\\'").replace("${", "\\${")
+    return f"{key}='{text}'"
 
 
 def own_data(word: str) -> str:

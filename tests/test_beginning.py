@@ -1,0 +1,117 @@
+"""A run that begins from another one's weights, and models that are trained once for whoever asks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import locution
+from locution.errors import UserError
+from locution.recipe import resolve
+from locution.runs import KEPT, kept_model
+
+SMALL = ["model.widths=[8,8]", "data.limit=64", "epochs=1"]
+BEFORE = "digits model.widths=[8,8] data.limit=64 epochs=1"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def kept() -> list[Path]:
+    return sorted(path for path in KEPT.glob("*") if path.is_dir())
+
+
+def test_training_begins_from_the_weights_of_the_run_that_is_named() -> None:
+    first = locution.train("digits", *SMALL, quiet=True)
+    before = load_file(first.folder / "model.safetensors")
+    still = locution.train("digits", *SMALL, "optimizer.lr=1e-12", f"start={first.folder}", quiet=True)
+    after = load_file(still.folder / "model.safetensors")
+    assert all(torch.allclose(before[name], after[name], atol=1e-7) for name in before)
+    fresh = locution.train(
+        "digits", *SMALL, "optimizer.lr=1e-12", f"start={first.folder}", "fresh=layers.6", quiet=True
+    )
+    other = load_file(fresh.folder / "model.safetensors")
+    assert torch.allclose(before["layers.0.weight"], other["layers.0.weight"], atol=1e-7)
+    assert not torch.allclose(before["layers.6.weight"], other["layers.6.weight"], atol=1e-3)
+
+
+def test_a_recipe_that_is_named_is_trained_once_with_the_runs_own_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    locution.train("digits", *SMALL, f"start={BEFORE}", "seed=3")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"first: {BEFORE}, trained once and kept in {kept()[0]}"
+    assert sum(line.startswith("run: ") for line in said) == 1
+    weights = kept()[0] / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    locution.train("digits", *SMALL, f"start={BEFORE}", "seed=3")
+    assert "first:" not in capsys.readouterr().out
+    assert weights.stat().st_mtime_ns == written
+    assert [path.name.rpartition("-")[2] for path in kept()] == ["3"]
+    locution.train("digits", *SMALL, f"start={BEFORE} seed=9", "seed=3", quiet=True)
+    assert [path.name.rpartition("-")[2] for path in kept()] == ["3", "9"]
+
+
+def test_what_was_trained_for_another_is_the_run_it_would_be_alone() -> None:
+    torch.set_num_threads(1)
+    model = kept_model(BEFORE, seed=0, quiet=True)
+    assert not model.training
+    alone = locution.train("digits", *SMALL, quiet=True)
+    own = load_file(alone.folder / "model.safetensors")
+    assert all(torch.equal(own[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_one_that_was_interrupted_is_gone_on_with() -> None:
+    kept_model(BEFORE, seed=0, quiet=True)
+    whole = load_file(kept()[0] / "model.safetensors")
+    for name in ("results.json", "model.safetensors"):
+        (kept()[0] / name).unlink()
+    model = kept_model(BEFORE, seed=0, quiet=True)
+    assert all(torch.equal(whole[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_two_processes_that_want_the_same_train_it_once() -> None:
+    code = "from locution.runs import kept_model; kept_model({!r}, seed=0, quiet=True)".format(
+        "digits model.widths=[8] data.limit=64 epochs=20"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [(one.communicate(timeout=120)[1], one.returncode) for one in both]
+    assert [code for _, code in ended] == [0, 0], ended
+    assert len(kept()) == 1
+
+
+def test_faults_are_one_line() -> None:
+    Path("own.yaml").write_text(
+        "task: classification\ndata: {name: digits}\nmodel: {name: mlp}\nobjective: {name: cross_entropy}\n"
+        "optimizer: {name: adamw}\nepochs: 1\nstart: own.yaml\n"
+    )
+    with pytest.raises(UserError, match=r"'own.yaml' starts from itself; allowed: "):
+        locution.train("own.yaml", quiet=True)
+    assert not list(Path("runs").glob("own*/*/recipe.yaml"))
+    with pytest.raises(UserError, match=r"layers.0.weight is \(8, 64\) where training starts from and \(16, 64\) here"):
+        locution.train("digits", "model.widths=[16,8]", f"start={BEFORE}", quiet=True)
+    with pytest.raises(UserError, match=r"'layer.0' is no layer that could begin anew"):
+        locution.train("digits", *SMALL, f"start={BEFORE}", "fresh=layer.0", quiet=True)
+    with pytest.raises(UserError, match=r"'digitz' is no recipe. Did you mean 'digits'"):
+        locution.train("digits", "start=digitz", quiet=True)
+
+
+def test_a_digest_names_what_is_trained_and_nothing_else() -> None:
+    plain = resolve("digits").digest()
+    assert plain == resolve("digits", ["seed=4", "run_dir=x", "trackers=[tensorboard]"]).digest()
+    assert plain != resolve("digits", ["optimizer.lr=0.1"]).digest()
+    assert plain != resolve("digits", ["+sam"]).digest()
+
+
+def test_weights_of_another_kind_are_refused_whole() -> None:
+    first = locution.train("digits", *SMALL, quiet=True)
+    path = first.folder / "model.safetensors"
+    damaged = {name: tensor for name, tensor in load_file(path).items() if name != "layers.0.bias"}
+    save_file(damaged, path)
+    with pytest.raises(locution.errors.LocutionError, match=r"layers.0.bias on one side only"):
+        locution.train("digits", *SMALL, f"start={first.folder}", quiet=True)
