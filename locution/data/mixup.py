@@ -86,7 +86,7 @@ class MixupMethod(Method):
     """
 
     name: ClassVar[str] = "mixup"
-    after: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    after: ClassVar[tuple[str, ...]] = ("label_smoothing", "flip", "rotation", "shift", "brightness", "cutout")
 
     alpha: float = 0.2
     classes: int | None = None

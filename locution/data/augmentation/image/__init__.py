@@ -1,0 +1,1 @@
+"""Augmentation of pictures (N, C, H, W): each example is changed by a draw of its own."""
