@@ -22,6 +22,7 @@ from locution.inference.predict import predict
 from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
+from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.task import Job
@@ -47,6 +48,7 @@ class Supervised:
 
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Load the data and build the model."""
+        check_figures(recipe.figures)
         data: Dataset = recipe.part("data").load(recipe.seed)
         model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
         with explained(model.eval()), torch.no_grad():
@@ -73,6 +75,7 @@ class Supervised:
             results = judge_classes(recipe.name, outputs, held.inputs, held.targets, data.labels, note)
         else:
             results = judge_values(recipe.name, outputs, held.targets, note)
+        results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
