@@ -153,6 +153,26 @@ class Table:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Graph:
+    """A graph: lines by name, each (x values, y values), over an axis named `across`; points as dots."""
+
+    title: str
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    points: tuple[Sequence[float], Sequence[float]] = ((), ())
+    across: str = "x"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures in rows: (rows, columns, H, W), the smallest value white and the largest black."""
+
+    title: str
+    pictures: NDArray[Any]
+    note: str = ""
+
+
 @dataclass
 class RunResults:
     """What the report and the card of a run show, beside the curves that `metrics.jsonl` holds.
@@ -182,6 +202,8 @@ class RunResults:
     utterances: list[Utterance] = field(default_factory=list)
     hearing: list[Hearing] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    graphs: list[Graph] = field(default_factory=list)
+    galleries: list[Gallery] = field(default_factory=list)
     speech: SpeechFindings | None = None
 
     def as_json(self) -> dict[str, Any]:
