@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class Dataset:
     ----------
     train: what training goes through. development, test: held out, in order, or None where there are none.
     inputs: the shape of one example's input. outputs: how many numbers the model should put out. labels: the
-    names of the classes, in order; empty where targets are values. source: where the examples come from.
+    names of the classes, in order; empty where targets are values. source: where the examples come from. others: more
+    held-out examples by name, of another domain or kind, on which a model is judged besides.
 
     >>> x = torch.zeros(4, 2)
     >>> data = Dataset(TensorBatches(x, torch.zeros(4, 1)), inputs=(2,), outputs=1, source="zeros")
@@ -42,6 +43,7 @@ class Dataset:
     outputs: int = 1
     labels: tuple[str, ...] = ()
     source: str = ""
+    others: dict[str, TensorBatches] = field(default_factory=dict)
 
     @property
     def classes(self) -> int | None:
