@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,9 @@ class Dataset:
     train: what training goes through. development, test: held out, in order, or None where there are none.
     inputs: the shape of one example's input. outputs: how many numbers the model should put out. labels: the
     names of the classes, in order; empty where targets are values. source: where the examples come from. others: more
-    held-out examples by name, of another domain or kind, on which a model is judged besides.
+    held-out examples by name, of another domain or kind, on which a model is judged besides. notes, warnings: what was
+    decided while the data were read, and what a reader of the figures must know, a line each. reader: makes an input of
+    what a user hands over, where the data have a way of their own. sizes: settings of the model that only data know.
 
     >>> x = torch.zeros(4, 2)
     >>> data = Dataset(TensorBatches(x, torch.zeros(4, 1)), inputs=(2,), outputs=1, source="zeros")
@@ -44,6 +46,10 @@ class Dataset:
     labels: tuple[str, ...] = ()
     source: str = ""
     others: dict[str, TensorBatches] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reader: Any = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> int | None:
@@ -53,7 +59,7 @@ class Dataset:
     def describe(self) -> str:
         """Say in one line what there is."""
         parts = []
-        if isinstance(self.train, TensorBatches):
+        if isinstance(self.train, Sized):
             parts.append(f"{len(self.train)} to learn from")
         if self.development is not None:
             parts.append(f"{len(self.development)} to tune on")

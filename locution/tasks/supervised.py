@@ -50,7 +50,7 @@ class Supervised:
         """Load the data and build the model."""
         check_figures(recipe.figures)
         data: Dataset = recipe.part("data").load(recipe.seed)
-        model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        model: nn.Module = recipe.part("model", **data.sizes).build(data.inputs, data.outputs)
         with explained(model.eval()), torch.no_grad():
             model(first_batch(data).rows(0, 1).inputs)  # what does not fit is said here, by layer, in one line
         turn = Turn(recipe.part("objective"), recipe.part("optimizer").build)
