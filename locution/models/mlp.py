@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
 from locution.errors import require
 from locution.models.activations import activation as activation_named
+from locution.models.normalisation import norm_named
 
 
 def fully_connected(inputs: int, outputs: int) -> nn.Linear:
@@ -84,6 +86,7 @@ class MLP(nn.Module):
     widths: the number of features before, between and after the layers, such as (64, 128, 10): two layers.
     activation: the bend, by name. dropout: the share of hidden units left out at random in training.
     residual: a bend and the layer behind it add what came in to what goes out, where the widths allow.
+    norm: "batch" or "layer" normalises what goes into each bend; "none" leaves it as it is.
 
     Shapes: inputs (N, ...) are flattened to (N, widths[0]); outputs (N, widths[-1]).
 
@@ -100,17 +103,21 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int], activation: str = "relu", dropout: float = 0.0, residual: bool = False
+        self,
+        widths: Sequence[int],
+        activation: str = "relu",
+        dropout: float = 0.0,
+        residual: bool = False,
+        norm: str = "none",
     ) -> None:
         super().__init__()
-        require(
-            len(widths) >= 2 and min(widths) >= 1, "widths", list(widths), "two or more whole numbers from 1"
-        )
+        require(len(widths) >= 2 and min(widths) >= 1, "widths", list(widths), "two or more whole numbers from 1")
         require(0.0 <= dropout < 1.0, "dropout", dropout, "a share from 0 up to, not with, 1")
         layers: list[nn.Module] = [fully_connected(widths[0], widths[1])]
         for before, after in pairwise(widths[1:]):
             rest = [nn.Dropout(dropout)] if dropout > 0 else []
-            parts = [activation_named(activation), *rest, fully_connected(before, after)]
+            bend = [*norm_named(norm, before), activation_named(activation)]
+            parts = [*bend, *rest, fully_connected(before, after)]
             layers += [Residual(nn.Sequential(*parts))] if residual and before == after else parts
         self.layers = nn.Sequential(*layers)
 
@@ -124,7 +131,7 @@ class MLPModel:
     """A multilayer perceptron (MLP) is a row of fully connected layers with a bend between each and the next.
 
     `widths` are those of the hidden layers: the data say how many features come in and how many numbers go
-    out. `activation`, `dropout` and `residual` are those of `MLP`.
+    out. `activation`, `dropout`, `residual` and `norm` are those of `MLP`.
 
     >>> import torch
     >>> model = MLPModel(widths=(32,)).build(inputs=(1, 8, 8), outputs=10)
@@ -139,16 +146,18 @@ class MLPModel:
     activation: str = "relu"
     dropout: float = 0.0
     residual: bool = False
+    norm: Literal["none", "batch", "layer"] = "none"
 
     def __post_init__(self) -> None:
         require(min(self.widths, default=1) >= 1, "model.widths", list(self.widths), "whole numbers from 1")
         require(0.0 <= self.dropout < 1.0, "model.dropout", self.dropout, "a share from 0 up to, not with, 1")
         activation_named(self.activation)
+        norm_named(self.norm, 1)
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> MLP:
         """Make the network; its first weights are drawn from torch's own generator."""
         widths = (math.prod(inputs), *self.widths, outputs)
-        return MLP(widths, self.activation, self.dropout, self.residual)
+        return MLP(widths, self.activation, self.dropout, self.residual, self.norm)
 
 
 def depth(model: nn.Module) -> int:
