@@ -72,7 +72,7 @@ class FewShotTask:
         assert data.development is not None
         rates = tune(model, data.development)
         results = RunResults(recipe.name, recipe.describe, data={"data": data.describe()})
-        tasks = whole(data.test)
+        tasks = whole(data.test, model)
         for steps in STEPS:
             found = bootstrap(errors(model, tasks, [steps], rates[steps])[0])
             best = f"; learning rate {rates[steps]:g}, the best on {len(data.development)} others" if steps else ""
@@ -113,9 +113,10 @@ class FewShotTask:
             return [said(model.after(one.inputs, [steps], rate)[0][0], one) for one in asked]
 
 
-def whole(held: TensorBatches) -> Batch:
-    """Take all tasks held out as one batch."""
-    return Batch(held.inputs, held.targets)
+def whole(held: TensorBatches, model: nn.Module | None = None) -> Batch:
+    """Take all tasks held out as one batch, brought to where the model is."""
+    tasks = Batch(held.inputs, held.targets)
+    return tasks if model is None else tasks.to(next(model.parameters()).device)
 
 
 def errors(model: FewShot, tasks: Batch, steps: Sequence[int], rate: float) -> list[Tensor]:
@@ -145,7 +146,7 @@ def wrong(answers: Tensor, targets: Tensor) -> Tensor:
 
 def tune(model: FewShot, held: TensorBatches) -> dict[int, float]:
     """Find for each number of steps the learning rate of the least error on tasks held out for it."""
-    rising, tasks = sorted(STEPS), whole(held)
+    rising, tasks = sorted(STEPS), whole(held, model)
     table = {rate: [float(one.mean()) for one in errors(model, tasks, rising, rate)] for rate in RATES}
 
     def cost(rate: float, column: int) -> float:
