@@ -95,8 +95,9 @@ class CORALMethod(Method):
 
     Settings
     --------
-    weight: of the distance, next to the objective. features: the layer whose input is compared, by its name; the last
-    if it is not given. Of pictures and sequences it is the mean over their places.
+    weight: of the distance, next to the objective; large, for the distance is divided by 4 d^2. features: the layer
+    whose input is compared, by its name; the last if it is not given. Of pictures and sequences it is the mean over
+    their places.
 
     A source with variance 2 and a target with variance 8, one feature: (2 - 8)^2 / 4
 
@@ -110,11 +111,11 @@ class CORALMethod(Method):
     after: ClassVar[tuple[str, ...]] = SURGERY
     whole_batch: ClassVar[bool] = True
 
-    weight: float = 100.0
+    weight: float = 1000.0
     features: str = ""
 
     def __post_init__(self) -> None:
-        require(self.weight > 0, "coral.weight", self.weight, "a number above 0, usually 1 to 1000")
+        require(self.weight > 0, "coral.weight", self.weight, "a number above 0, usually 1 to 10000")
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
         model, self.heard = overhear(model, self.name, self.features)

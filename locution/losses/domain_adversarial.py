@@ -85,7 +85,8 @@ class DANNMethod(Method):
     beside the batch as "target", without labels; the gradient that it sends down is reversed, so that the features
     become such that it cannot. What is learnt from the one domain then holds for the other. The small network learns
     at full strength from the first step on, and is gone from what leaves training. Batch norm sees each domain by
-    itself, and its running statistics follow both.
+    itself, and its running statistics follow both. Beside coral both must be weak: together they match domains too hard
+    and mix up classes.
 
     Settings
     --------

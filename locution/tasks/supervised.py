@@ -22,6 +22,7 @@ from locution.inference.predict import predict
 from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
+from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
@@ -75,6 +76,7 @@ class Supervised:
             results = judge_classes(recipe.name, outputs, held.inputs, held.targets, data.labels, note)
         else:
             results = judge_values(recipe.name, outputs, held.targets, note)
+        results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
