@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,11 +148,8 @@ def tune(model: FewShot, held: TensorBatches) -> dict[int, float]:
     rising, tasks = sorted(STEPS), whole(held, model)
     table = {rate: [float(one.mean()) for one in errors(model, tasks, rising, rate)] for rate in RATES}
 
-    def cost(rate: float, column: int) -> float:
-        found = table[rate][column]
-        return found if math.isfinite(found) else math.inf
-
-    return {steps: min(RATES, key=lambda rate: cost(rate, column)) for column, steps in enumerate(rising)}
+    # a rate at which a task runs away has no error to speak of (NaN), and all after it in `RATES` are larger
+    return {steps: min(RATES, key=lambda rate: table[rate][column]) for column, steps in enumerate(rising)}
 
 
 def graph(model: FewShot, task: Batch, number: int, rates: dict[int, float]) -> Graph:
