@@ -120,7 +120,7 @@ class VATMethod(Method):
     """
 
     name: ClassVar[str] = "vat"
-    after: ClassVar[tuple[str, ...]] = ("distillation", "label_smoothing", "mixup")
+    after: ClassVar[tuple[str, ...]] = ("distillation",)  # which weighs the loss of the targets alone
 
     epsilon: float = 1.0
     weight: float = 1.0
