@@ -47,34 +47,6 @@ def evaluate(run: str, *, against: str = "", json: bool = False) -> None:
     runs.Run.open(run).show_evaluation(against=against, as_json=json)
 
 
-def compare(
-    recipe: str,
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    seeds: int = 10,
-    metric: str = "",
-    against: str = "",
-    workers: int = 1,
-    out: str = "",
-    json: bool = False,
-) -> None:
-    """Say what a change is worth: locution compare digits +sam +mixup+sam "hot: optimizer.lr=0.01" --seeds 10
-
-    Parameters
-    ----------
-    recipe: a name that `locution recipes` lists, or a YAML file of your own.
-    words: key=value for all runs; then what is compared: +method, +one+another, or a quoted "name: words".
-    seeds: how many pairs of runs; a verdict needs six or more.
-    metric: the figure to compare; the recipe's first if none is named.
-    against: the variant to compare the others with; the recipe as it is if none is named.
-    workers: how many runs train at a time; from two on memory is compared too.
-    out: the folder that keeps the runs, the page and the figures; what is in it already is not trained again.
-    json: print one JSON object instead of a table.
-    """
-    from locution.studies import show
-
-    show.comparison(recipe, words, seeds, metric, against, workers, out, as_json=json)
-
-
 def predict(run: str, *inputs: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Predict with a run: locution predict runs/line/latest 10
 

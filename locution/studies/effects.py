@@ -36,7 +36,8 @@ class Effect:
 
     value: the variant's mean; baseline: the plain recipe's on the same seeds; differences: variant minus baseline, one
     a seed; low, high: 95 % interval of their mean; p, adjusted: sign-flip test, before and after Holm's correction;
-    time, memory: ratios of the medians to the baseline's; verdict: helps, hurts or cannot tell.
+    time, memory: ratios of the medians to the baseline's; verdict: helps, hurts or cannot tell; failed: runs that came
+    to no end, or to no number; metric: the figure, and its better side; seeds: those of the differences.
     """
 
     name: str
@@ -52,19 +53,40 @@ class Effect:
     adjusted: float = math.nan
     verdict: str = "cannot tell"
     failed: int = 0
+    metric: str = ""
+    better: str = ""
+    seeds: tuple[int, ...] = ()
+    steps: int = 0
 
     @property
     def mean(self) -> float:
-        """The mean difference."""
-        return sum(self.differences) / len(self.differences)
+        """The mean difference; what only rounding leaves of a zero is one."""
+        total = math.fsum(self.differences)
+        largest = max(map(abs, self.differences))
+        return 0.0 if abs(total) <= 1e-9 * largest else total / len(self.differences)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self) | {"mean": self.mean}
+        """Return it as plain values; what was not measured is None."""
+        return {key: known(value) for key, value in (asdict(self) | {"mean": self.mean}).items()}
+
+
+def known(value: Any) -> Any:
+    """Let a number that is none be None, for JSON has no word for it.
+
+    >>> known(math.nan), known(1.5), known("sam")
+    (None, 1.5, 'sam')
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def effect(
-    name: str, plain: Mapping[int, Outcome], varied: Mapping[int, Outcome], metric: str, *, failed: int = 0
+    name: str,
+    plain: Mapping[int, Outcome],
+    varied: Mapping[int, Outcome],
+    metric: str,
+    *,
+    failed: int = 0,
+    better: str = "",
 ) -> Effect:
     """An ablation takes a method away, or puts it in, and measures what changes; here over pairs of equal seeds.
 
@@ -97,20 +119,25 @@ def effect(
         memory=_ratio([varied[s].memory for s in seeds], [plain[s].memory for s in seeds]),
         parameters=varied[seeds[0]].parameters,
         failed=failed,
+        metric=metric,
+        better=better,
+        seeds=tuple(seeds),
+        steps=varied[seeds[0]].steps,
     )
 
 
-def judged(effects: Sequence[Effect], better: str) -> list[Effect]:
+def judged(effects: Sequence[Effect], better: str | None = None) -> list[Effect]:
     """Correct for the number of questions asked and say of each variant whether it helps.
 
     It helps, or hurts, where the corrected p-value is at most 0.05 and the interval leaves out zero; where the figure
-    has no better side (`better` is ""), it is only said that it differs.
+    has no better side (`better` is "", or the effect's own if none is named), it is only said that it differs.
     """
     found = []
     for one, adjusted in zip(effects, holm([one.p for one in effects]), strict=True):
         apart = adjusted <= LEVEL and not one.low <= 0.0 <= one.high
         rose = one.mean > 0
-        word = "differs" if not better else "helps" if rose == (better == "higher") else "hurts"
+        side = one.better if better is None else better
+        word = "differs" if not side else "helps" if rose == (side == "higher") else "hurts"
         found.append(replace(one, adjusted=adjusted, verdict=word if apart else "cannot tell"))
     return found
 

@@ -13,6 +13,7 @@ from locution.evaluation.metrics import confusion, measure
 from locution.reporting.results import Confusion, Metric, RunResults, WrongAnswer
 
 BETTER = {"accuracy": "higher", "macro_f1": "higher", "r2": "higher"}
+NAMES = ("accuracy", "macro_f1", "cross_entropy", "calibration_error", "mse", "mae", "r2")
 LABELS = {
     "cross_entropy": "cross-entropy",
     "macro_f1": "macro F1",

@@ -63,7 +63,7 @@ def test_a_bad_change_hurts_and_a_study_is_taken_up_where_it_was_left(tmp_path: 
 
     page = write_page(tmp_path, again).read_text(encoding="utf-8")
     assert "hurts" in page
-    assert page.count("<circle") == 14
+    assert page.count("<circle") == 14 + 3, "a dot a seed and variant; and gain over cost, with the plain recipe"
     assert json.loads((tmp_path / "comparison.json").read_text())["effects"][1]["verdict"] == "hurts"
 
 
