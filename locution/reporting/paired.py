@@ -75,7 +75,8 @@ def differences_chart(rows: Sequence[Paired], *, alone: bool = False) -> Html:
         top = ROW * index
         seeds = row.seeds or range(len(row.differences))
         drawn.append(letters(SIDE, top + 16, f"{row.name}: {row.verdict}", "row"))
-        drawn.append(letters(WIDTH - SIDE, top + 16, figure(row.mean), "row number", "end"))
+        mean = f"+{figure(row.mean)}" if row.mean > 0 else figure(row.mean)
+        drawn.append(letters(WIDTH - SIDE, top + 16, mean, "row number", "end"))
         drawn.append(rule(x(row.low), top + 30, x(row.high), top + 30, f"between {row.colour}"))
         pairs = zip(seeds, row.differences, strict=True)
         drawn += [dot(x(value), top + 30, row.colour, f"seed {seed}: {figure(value)}") for seed, value in pairs]

@@ -32,7 +32,7 @@ class Comparison:
     first: how many pairs, and the first seed. plain: the variant that the others are compared with. effects: one a
     figure and variant. failures: runs that came to no end, and why. equal: "" or what was made equal; budgets: by
     variant, what a step costs beside the plain recipe's, and the steps it got. parameters, seconds: weights that train
-    in the plain recipe, and seconds of training in all. environment: versions and machine.
+    in the plain recipe, and seconds of training in all. environment: versions and machine. words: as they were typed.
     """
 
     recipe: str
@@ -50,6 +50,7 @@ class Comparison:
     equal: str = ""
     budgets: dict[str, dict[str, float]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -133,7 +134,7 @@ def compare(
         planned = plan(recipe, shared, every, range_, folder)
     failures = carry_out(planned, asked, workers, on, quiet)
     found = conclude(recipe, shared, plain, names, outcomes(planned), asked, failures, range_)
-    found.equal, found.budgets = equal, budgets
+    found.equal, found.budgets, found.words = equal, budgets, list(words)
     write_text(folder / RESULTS, json.dumps(found.as_json(), indent=1, ensure_ascii=False))
     return found, folder
 

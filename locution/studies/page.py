@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from locution.reporting.sections import drawing, facts
 from locution.reporting.units import duration, figure
 from locution.studies.compare import Comparison
 from locution.studies.effects import Effect
-from locution.studies.table import baseline, columns, of_metric, remarks, row
+from locution.studies.table import baseline, columns, of_metric, remarks, row, signed
 
 FILE = "comparison.html"
 __all__ = ["FILE", "paired", "write_page"]
@@ -57,10 +59,10 @@ def summary(found: Comparison) -> list[str]:
     """Say in a sentence a variant what came out, for the first figure that was asked for."""
     lines = []
     for one in of_metric(found, found.metrics[0]):
-        between = f"{figure(one.mean)} [{figure(one.low)}, {figure(one.high)}]"
-        time = f", in {one.time:.2f} times the training time" if one.time == one.time else ""
+        between = f"{signed(one.mean)} [{figure(one.low)}, {figure(one.high)}]"
+        time = f", in {one.time:.2f} times the training time" if math.isfinite(one.time) else ""
         verdict = {"cannot tell": "cannot be told from chance", "differs": "makes a difference"}
-        lines.append(f"{one.name} {verdict.get(one.verdict, one.verdict)}: {one.metric} {between}{time}.")
+        lines.append(f"{one.metric}: {one.name} {verdict.get(one.verdict, one.verdict)}, {between}{time}.")
     return lines
 
 
@@ -71,7 +73,7 @@ def pictures(found: Comparison, metric: str) -> Html:
     note = f"from {found.plain}, a dot a seed" + (f"; {side} is better" if side else "")
     drawn = [paired(one) for one in effects]
     charts = [drawing(f"Difference of {metric}", differences_chart(drawn), note=note)] if drawn else []
-    if any(one.time == one.time for one in effects):
+    if any(math.isfinite(one.time) for one in effects):
         what = "better upwards" if side else "change"
         picture = cost_chart(drawn, better=side, plain=found.plain)
         charts.append(drawing("Gain against cost", picture, note=f"mean change of {metric}, {what}"))
@@ -99,5 +101,19 @@ def conditions(found: Comparison) -> Html:
         ("training in all", duration(found.seconds)),
         *found.environment.items(),
     ]
-    notes = [tag("li", line) for line in remarks(found)]
-    return tag("section", tag("h2", "Conditions"), facts(pairs), tag("ul", *notes, class_="limits"))
+    notes = tag("ul", *(tag("li", line) for line in remarks(found)), class_="limits")
+    return tag("section", tag("h2", "Conditions"), notes, facts(pairs), tag("h3", "Again"), tag("pre", again(found)))
+
+
+def again(found: Comparison) -> str:
+    """Write the command that makes the comparison again.
+
+    >>> again(Comparison("digits", [], "wer", "lower", 10, "plain", words=["hot: optimizer.lr=1"], metrics=["wer"]))
+    "locution compare digits 'hot: optimizer.lr=1' --metric wer --seeds 10"
+    """
+    words = ["locution", "compare", found.recipe, *found.words, "--metric", ",".join(found.metrics)]
+    words += ["--seeds", str(found.seeds)]
+    words += ["--first", str(found.first)] if found.first else []
+    words += ["--against", found.plain] if found.plain != "plain" else []
+    words += ["--equal", found.equal] if found.equal else []
+    return shlex.join(words)

@@ -39,7 +39,7 @@ def row(one: Effect, found: Comparison) -> tuple[str, ...]:
     cells = {
         "variant": one.name,
         "figure": figure(one.value),
-        "change": figure(one.mean),
+        "change": signed(one.mean),
         "95 % interval": f"[{figure(one.low)}, {figure(one.high)}]",
         "p": f"{one.adjusted:.3f}",
         "time": times(one.time),
@@ -57,6 +57,15 @@ def baseline(found: Comparison, metric: str) -> tuple[str, ...]:
     steps = f"{found.budgets.get(found.plain, {}).get('steps', 0):,.0f}"
     cells = {"variant": found.plain, "figure": value, "time": "1.00x", "memory": "1.00x", "steps": steps}
     return tuple({**cells, "verdict": "baseline"}.get(name, "") for name in columns(found))
+
+
+def signed(value: float) -> str:
+    """Write a change with its sign.
+
+    >>> signed(0.5), signed(-0.5), signed(0.0)
+    ('+0.500', '-0.500', '0.000')
+    """
+    return f"+{figure(value)}" if value > 0 else figure(value)
 
 
 def times(ratio: float) -> str:
