@@ -15,7 +15,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from locution import __version__
-from locution.commands import speech, studies, training, vocabulary
+from locution.commands import speech, studies, training, tuning, vocabulary
 from locution.errors import LocutionError
 
 app = App(
@@ -25,7 +25,7 @@ app = App(
 )
 SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
 COMMANDS = (
-    *(training.train, training.evaluate, studies.compare, training.predict),
+    *(training.train, training.evaluate, studies.compare, tuning.tune, training.predict),
     *(speech.transcribe, speech.check_data, speech.cache),
     *(vocabulary.recipes, vocabulary.methods, vocabulary.terms, vocabulary.term),
 )

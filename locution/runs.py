@@ -17,7 +17,7 @@ from torch import nn
 
 from locution import conclusion, config
 from locution.beginning import build_engine, build_task, fine_tune, read_recipe
-from locution.engine import Engine
+from locution.engine import Engine, Observer
 from locution.engine.checkpoint import read_checkpoint
 from locution.engine.lock import InUse
 from locution.engine.random import reseed, stream_key
@@ -184,8 +184,8 @@ def kept_run(where: str, seed: int, quiet: bool) -> Run:
     return Run.open(folder)
 
 
-def train(recipe: str, *overrides: str, quiet: bool = False) -> Run:
-    """Train a recipe and return the run; the words are those of the command line.
+def train(recipe: str, *overrides: str, quiet: bool = False, watchers: Sequence[Observer] = ()) -> Run:
+    """Train a recipe and return the run; the words are those of the command line; `watchers` watch it besides.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -196,23 +196,23 @@ def train(recipe: str, *overrides: str, quiet: bool = False) -> Run:
     resolved = resolve(recipe, overrides)
     folder = RunFolder.create(resolved.name, resolved.run_dir, config.to_yaml(resolved.settings()))
     try:
-        return go(folder, resolved, quiet=quiet)
+        return go(folder, resolved, quiet=quiet, watchers=watchers)
     except UserError:
         folder.discard()  # refused before it began
         raise
 
 
-def resume(where: str | Path, *, quiet: bool = False) -> Run:
+def resume(where: str | Path, *, quiet: bool = False, watchers: Sequence[Observer] = ()) -> Run:
     """Go on with a run from its last good checkpoint, to the same weights as if it had never stopped."""
     folder = RunFolder.open(where)
     recipe = read_recipe(folder.path)
     if (folder.path / "results.json").is_file():
         print(f"run: {folder.path}")
         return Run(folder.path, recipe)
-    return go(folder, recipe, quiet=quiet)
+    return go(folder, recipe, quiet=quiet, watchers=watchers)
 
 
-def go(folder: RunFolder, recipe: Recipe, *, quiet: bool) -> Run:
+def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Observer] = ()) -> Run:
     """Train, judge and write down, in a run folder that nobody else writes to."""
     run = Run(folder.path, recipe)
     with folder.lock(), stopping_by_signal() as signals:
@@ -221,6 +221,7 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool) -> Run:
         kept = read_checkpoint(folder.checkpoints)
         if kept is not None:
             engine.load_state_dict(kept)
+        engine.observers.extend(watchers)
         signals.attach(engine)
         begun = time.perf_counter()
         engine.fit(job.batches, epochs=recipe.epochs, steps=recipe.steps)
