@@ -2,7 +2,183 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from locution.data.dataset import Dataset
+from locution.data.giveaways import Column, Giveaway, giveaways
 from locution.data.near_duplicate_texts import near_duplicate_texts
 from locution.data.near_duplicates import Pair, near_duplicates
+from locution.engine.batches import TensorBatches
+from locution.errors import UserError
 
-__all__ = ["Pair", "near_duplicate_texts", "near_duplicates"]
+__all__ = ["Giveaway", "Leak", "Pair", "giveaways", "leaks", "near_duplicate_texts", "near_duplicates"]
+
+Examples = Tensor | Sequence[str]
+MOST_WORK = 2e10  # multiplications: some seconds; beyond it, fewer held-out examples are looked at
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A leak is something a model can know of held-out examples without having learnt: what kind, and where.
+
+    `kind` is "copies", "near copies" or "giveaway"; `line` says it in plain words; `pairs` are the examples, the
+    training one first; `column` is the one that gives the target away.
+    """
+
+    kind: str
+    line: str
+    pairs: tuple[Pair, ...] = ()
+    column: str = ""
+
+
+def leaks(
+    train: Examples,
+    test: Examples,
+    train_targets: Tensor | None = None,
+    test_targets: Tensor | None = None,
+    *,
+    columns: Mapping[str, Column] | None = None,
+    part: str = "test",
+) -> list[Leak]:
+    """Data leakage is knowing of the test what one could not know of anything new, so that its figures are too good.
+
+    Parameters
+    ----------
+    train, test: numbers (N, F), pictures (N, C, H, W), or texts. train_targets, test_targets: classes (N,) or values,
+    where they are known. columns: what may give the targets away, by name, each of training's rows; for numbers
+    (N, F) of two columns or more they are looked at by their place. part: what the held-out part is called.
+
+    Returns what was found: held-out examples that also stand in training, those that nearly do, and columns that
+    predict the target by themselves.
+
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> train, test = torch.rand(200, 5, generator=draw), torch.rand(50, 5, generator=draw)
+    >>> leaks(train, test)
+    []
+    >>> test[7] = train[3]
+    >>> print(leaks(train, test)[0].line)
+    1 of 50 test examples (2.0 %) also stands in training, as test:7 = train:3: figures on it are too good.
+
+    Reference: S. Kaufman, S. Rosset, C. Perlich, O. Stitelman, 2012, "Leakage in data mining: formulation, detection,
+    and avoidance", section 3.
+    """
+    found = duplicates(train, test, train_targets, test_targets, part)
+    if columns is None and isinstance(train, Tensor) and train.dim() == 2 and 2 <= train.shape[1] <= 2000:
+        columns = {f"column {at}": train[:, at] for at in range(train.shape[1])}
+    if columns and train_targets is not None and (train_targets.dim() == 1 or train_targets.shape[1:] == (1,)):
+        found += [giveaway_leak(one) for one in giveaways(columns, train_targets)]
+    return found
+
+
+def duplicates(
+    train: Examples, test: Examples, train_targets: Tensor | None, test_targets: Tensor | None, part: str
+) -> list[Leak]:
+    """Find held-out examples that stand in training, or nearly do: one leak for each of the two."""
+    if not len(train) or not len(test):
+        return []
+    same = copies(train, test)
+    taken = {pair.second for pair in same}
+    rows = looked_at(train, test)
+    if isinstance(train, Tensor) and isinstance(test, Tensor):
+        near = near_duplicates(train, test[rows])
+    else:
+        near = near_duplicate_texts([str(t) for t in train], [str(t) for t in test])
+    near = [replace(pair, second=rows[pair.second]) for pair in near]
+    near = [pair for pair in near if pair.second not in taken]
+    found = []
+    for kind, pairs in (("copies", same), ("near copies", near)):
+        if pairs:
+            answers = other_answers(pairs, train_targets, test_targets)
+            of = len(test) if kind == "copies" else len(rows)
+            found.append(Leak(kind, line_of(kind, pairs, of, part) + answers, tuple(pairs)))
+    return found
+
+
+def copies(train: Examples, test: Examples) -> list[Pair]:
+    """Find examples of the test that are, to the bit, one of training: at most one pair for each.
+
+    >>> copies(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]]))
+    [Pair(first=1, second=0, likeness=1.0)]
+    """
+    places: dict[bytes, int] = {}
+    for at, key in enumerate(keys(train)):
+        places.setdefault(key, at)
+    return [Pair(places[key], at, 1.0) for at, key in enumerate(keys(test)) if key in places]
+
+
+def keys(examples: Examples) -> list[bytes]:
+    """Write each example as bytes that are the same for the same example."""
+    if isinstance(examples, Tensor):
+        flat = examples.detach().cpu().flatten(1) if examples.dim() > 1 else examples.detach().cpu().unsqueeze(1)
+        plain = torch.nan_to_num(flat.float()) + 0.0  # minus zero is zero
+        return [row.tobytes() for row in plain.numpy()]
+    return [" ".join(str(text).split()).encode("utf-8", "replace") for text in examples]
+
+
+def looked_at(train: Examples, test: Examples) -> list[int]:
+    """Choose which held-out examples are compared with training: all, or as many as take some seconds, evenly."""
+    rows = list(range(len(test)))
+    if not isinstance(train, Tensor):
+        return rows
+    size = min(train[0].numel(), 1024)
+    most = max(100, int(MOST_WORK / max(1, len(train) * size)))
+    return rows if len(rows) <= most else [rows[at * len(rows) // most] for at in range(most)]
+
+
+def other_answers(pairs: Sequence[Pair], train_targets: Tensor | None, test_targets: Tensor | None) -> str:
+    """Say how many of the pairs have another answer in the test than in training."""
+    if train_targets is None or test_targets is None:
+        return ""
+    other = sum(not torch.equal(train_targets[pair.first], test_targets[pair.second]) for pair in pairs)
+    return f" {other} of them with another answer there." if other else ""
+
+
+def line_of(kind: str, pairs: Sequence[Pair], count: int, part: str) -> str:
+    """Say in plain words what was found."""
+    first, one = pairs[0], len(pairs) == 1
+    share = f"{len(pairs)} of {count} {part} examples ({100 * len(pairs) / count:.1f} %)"
+    stand, them = ("stands", "it") if one else ("stand", "them")
+    such = "as" if one else "such as"
+    if kind == "copies":
+        where = f"also {stand} in training, {such} {part}:{first.second} = train:{first.first}"
+        return f"{share} {where}: figures on {them} are too good."
+    where = f"nearly {stand} in training, {such} {part}:{first.second} and train:{first.first}"
+    return f"{share} {where} ({100 * first.likeness:.1f} % alike): figures on {them} may be too good."
+
+
+def giveaway_leak(found: Giveaway) -> Leak:
+    """Say in plain words that a column gives the target away."""
+    told = f"{found.name} alone gives the target ({found.measure} {found.score:.3f} on rows it was not fitted to)"
+    return Leak("giveaway", f"{told}: is it known before the answer is? If not, leave it out.", (), found.name)
+
+
+def dataset_leaks(data: Dataset) -> list[Leak]:
+    """Look for leaks in a dataset that lies in memory as one tensor: of its test, and of what it is tuned on."""
+    train = data.train
+    if not isinstance(train, TensorBatches) or not isinstance(train.inputs, Tensor):
+        return []
+    found: list[Leak] = []
+    for part, held in (("test", data.test), ("development", data.development)):
+        if held is None or not isinstance(held.inputs, Tensor) or held.inputs.shape[1:] != train.inputs.shape[1:]:
+            continue
+        answers = train.targets if isinstance(train.targets, Tensor) else None
+        theirs = held.targets if isinstance(held.targets, Tensor) else None
+        columns: dict[str, Column] | None = None if part == "test" else {}
+        found += leaks(train.inputs, held.inputs, answers, theirs, columns=columns, part=part)
+    return found
+
+
+def refused(found: Sequence[Leak]) -> None:
+    """Refuse data that leak.
+
+    >>> refused([Leak("copies", "2 of 5 test examples also stand in training.")])
+    Traceback (most recent call last):
+    locution.errors.UserError: the data leak: 2 of 5 test examples also stand in training. Allowed: data that do not...
+    """
+    if found:
+        mend = "Allowed: data that do not leak, or data.leaks=warn."
+        raise UserError(f"the data leak: {' '.join(leak.line for leak in found)} {mend}")

@@ -66,6 +66,8 @@ def find_kind(name: str, cells: Sequence[str]) -> Column:
         values = [value for value in map(read, present) if value is not None]
         if column.kind == "number" and is_running(name, values):
             return Column(name, "none", "an identifier: each row has its own")
+        if column.kind == "number" and ID_NAME.search(name.casefold()) and not any(value % 1 for value in values):
+            return Column(name, "category", "numbers that name things")
         return said_of(column, odd)
     return words(name, present)
 

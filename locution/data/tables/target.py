@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from locution.data.tables.columns import find_kind, short
+from locution.data.tables.columns import MOSTLY, short
 from locution.data.tables.values import number
 from locution.errors import LocutionError, UserError
 
@@ -87,6 +87,15 @@ def numbers(name: str, cells: Sequence[str], comma: bool) -> NDArray[np.float64]
     return np.array(values, dtype=np.float64)
 
 
+def as_numbers(cells: Sequence[str]) -> tuple[list[float | None], bool]:
+    """Read cells as numbers, and say whether the comma stands before the decimals; nothing if most are none."""
+    for comma in (False, True):
+        values = [number(cell, comma) for cell in cells]
+        if sum(value is not None for value in values) >= MOSTLY * len(cells):
+            return values, comma
+    return [], False
+
+
 def find_target(name: str, cells: Sequence[str], answers: Literal["auto", "classes", "values"]) -> tuple[Target, str]:
     """Find out whether a target's cells, none of them missing, are classes or values; say why in a few words.
 
@@ -96,21 +105,20 @@ def find_target(name: str, cells: Sequence[str], answers: Literal["auto", "class
     >>> find_target("size", ["1.5", "2.5", "3.5"], "auto")[0].labels, find_target("churn", ["0", "1"] * 9, "auto")[1]
     ((), 'whole numbers, 2 different ones, taken for classes (data.answers=values would take them as they are)')
     """
-    column = find_kind(name, cells)
     counts = Counter(cells)
     if len(counts) == 1:
         only = short(next(iter(counts)))
         raise UserError(f"the target {name} is always {only}; allowed: two classes or values at least.")
-    plain = [column.reader(cell) for cell in cells] if column.kind == "number" else []
+    plain, comma = as_numbers(cells)
     numeric = bool(plain) and all(value is not None and abs(value) < 1e30 for value in plain)
     whole = numeric and all(value is not None and value % 1 == 0 for value in plain)
     few = whole and len(counts) <= MOST_CODES and len(cells) >= EACH * len(counts)
-    if answers == "values" or (answers == "auto" and column.kind == "number" and not few):
-        return Target(name, comma=column.comma), ""
+    if answers == "values" or (answers == "auto" and plain and not few):
+        return Target(name, comma=comma), ""
     if len(counts) > min(MOST_CLASSES, 0.5 * len(cells) if len(cells) >= EACH * 2 else MOST_CLASSES):
         mend = "a column of classes, each seen more than once, or of numbers"
         raise UserError(f"the target {name} has {len(counts)} different values in {len(cells)} rows; allowed: {mend}.")
-    labels = tuple(sorted(counts, key=(lambda cell: float(column.reader(cell) or 0.0)) if numeric else None))
+    labels = tuple(sorted(counts, key=(lambda cell: float(number(cell, comma) or 0.0)) if numeric else None))
     as_they_are = "taken for classes (data.answers=values would take them as they are)"
     return Target(name, labels), f"whole numbers, {len(counts)} different ones, {as_they_are}" if few else ""
 
