@@ -44,6 +44,9 @@ class Overheard(nn.Module):
             self.came = x
         return self.layer(x, *rest, **named)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "came": None}  # a copy of the layer has heard nothing yet
+
     def take(self) -> Tensor:
         """Hand out what came last as one row of features an example (N, d), and forget it."""
         came, self.came = self.came, None
