@@ -134,6 +134,7 @@ class ConvNet(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.dropout = nn.Dropout(dropout)
         self.head = fully_connected(widths[-1], outputs)
+        self.describe = f"a convolutional network of stages of {', '.join(map(str, widths))} channels"
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Carry (N, C, H, W) through the stages to (N, outputs)."""

@@ -50,7 +50,10 @@ class Supervised:
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Load the data and build the model."""
         check_figures(recipe.figures)
-        data: Dataset = recipe.part("data").load(recipe.seed)
+        return self.job(recipe, recipe.part("data").load(recipe.seed), quiet=quiet)
+
+    def job(self, recipe: Recipe, data: Dataset, *, quiet: bool = False) -> Job:
+        """Build the model for these data, and what watches it."""
         model: nn.Module = recipe.part("model", **data.sizes).build(data.inputs, data.outputs)
         with explained(model.eval()), torch.no_grad():
             model(first_batch(data).rows(0, 1).inputs)  # what does not fit is said here, by layer, in one line
