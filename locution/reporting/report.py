@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from locution.engine.durable import write_text
-from locution.reporting import drawn, errors_shown, origin, routing, sections, speech_sections
+from locution.reporting import drawn, errors_shown, matrices, origin, routing, sections, speech_sections
 from locution.reporting.curves import curves
 from locution.reporting.markup import Html, join, tag
 from locution.reporting.results import RunResults
@@ -45,6 +45,7 @@ def render(folder: Path, results: RunResults) -> str:
         sections.headline(results),
         *errors_shown.shown(results),
         *speech_sections.shown(results.speech),
+        matrices.matrices(results.matrices),
         drawn.drawn(results.graphs, results.galleries),
         sections.tables(results.tables),
         sections.learning(found),

@@ -173,6 +173,17 @@ class Gallery:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of shares from 0 to 1, with a name for each row and each column; drawn as a heat map."""
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    note: str = ""
+
+
 @dataclass
 class RunResults:
     """What the report and the card of a run show, beside the curves that `metrics.jsonl` holds.
@@ -202,6 +213,7 @@ class RunResults:
     utterances: list[Utterance] = field(default_factory=list)
     hearing: list[Hearing] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    matrices: list[Matrix] = field(default_factory=list)
     graphs: list[Graph] = field(default_factory=list)
     galleries: list[Gallery] = field(default_factory=list)
     speech: SpeechFindings | None = None
