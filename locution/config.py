@@ -13,6 +13,7 @@ from typing import Any
 
 from locution.errors import UserError, unknown
 
+OWN = ("data.path", "data.target", "data.text", "data.time", "data.group")
 RECIPES = Path(__file__).with_name("recipes")
 NAMED = re.compile(r"^[\w.]+=\{(?:.*[,\s])?\s*name\s*:", re.DOTALL)
 METHOD = re.compile(r"^\+([A-Za-z][\w-]*)(?:\.([\w.]+)=(.*))?$", re.DOTALL)
@@ -87,18 +88,25 @@ def quoted(word: str) -> str:
 def own_data(word: str) -> str:
     """Let data=PATH say where one's own data are: a path that is there becomes a whole one, and no part of a grammar.
 
-    A value in braces stays the mapping that it is.
+    target=COLUMN and text=COLUMN name columns of them, as data.target and data.text do; so do data.time and
+    data.group: whatever their names, they are no part of a grammar either. A value in braces stays the mapping that
+    it is.
 
     >>> own_data("data=hf:mine/speech"), own_data("data={name: line}"), own_data("data.path=none/such")
     ("data.path='hf:mine/speech'", 'data={name: line}', "data.path='none/such'")
+    >>> own_data("target=churn (yes/no)"), own_data("data.time=sold on")
+    ("data.target='churn (yes/no)'", "data.time='sold on'")
     """
     key, _, value = word.partition("=")
-    if key not in ("data", "data.path") or value.startswith("{") or value in ("", "null"):
+    key = f"data.{key}" if key in ("target", "text") else "data.path" if key == "data" else key
+    if key not in OWN or value.startswith("{") or value in ("", "null"):
         return word
-    place = Path(value.strip("'\"")).expanduser()
-    plain = str(place.resolve()) if place.exists() else value.strip("'\"")
+    plain = value.strip("'\"")
+    place = Path(plain).expanduser()
+    if key == "data.path" and place.exists():
+        plain = str(place.resolve())
     quoted = plain.replace("'", "\\'").replace("${", "\\${")
-    return f"data.path='{quoted}'"
+    return f"{key}='{quoted}'"
 
 
 def compose(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:

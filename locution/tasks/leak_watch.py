@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from locution.data.leakage import Leak
@@ -17,7 +17,7 @@ class LeakWatch(Observer):
 
     Parameters
     ----------
-    look: finds the leaks. quiet: print nothing.
+    look: finds the leaks. quiet: print nothing. told: what else to say before, a name to a line each.
 
     >>> watch = LeakWatch(lambda: [Leak("copies", "2 of 5 test examples also stand in training.")])
     >>> watch.start(None)
@@ -31,13 +31,16 @@ class LeakWatch(Observer):
 
     name: ClassVar[str] = "leakage"
 
-    def __init__(self, look: Callable[[], Sequence[Leak]], quiet: bool = False) -> None:
-        self.look, self.quiet = look, quiet
+    def __init__(
+        self, look: Callable[[], Sequence[Leak]], quiet: bool = False, told: Mapping[str, str] | None = None
+    ) -> None:
+        self.look, self.quiet, self.told = look, quiet, told or {}
         self.notes: list[str] = []
 
     def start(self, engine: Engine | None) -> None:
         """Look, before the first step."""
         self.notes = [leak.line for leak in self.look()]
-        if not self.quiet:
-            for line in self.notes:
-                print(f"warning: {line}")
+        lines = [*(f"{name}: {line}" for name, line in self.told.items()), *(f"warning: {one}" for one in self.notes)]
+        if not self.quiet and (engine is None or engine.group.first):
+            for line in lines:
+                print(line)

@@ -66,11 +66,8 @@ class Tabular:
         model, said = build_model(recipe, rows, table.encoding, table.target)
         table.said["model"] = said
         self.kept = {"encoding": table.encoding.as_json(), "target": table.target.as_json(), "rows": rows}
-        if not quiet:
-            for name, line in table.said.items():
-                print(f"{name}: {line}")
         objective = objective_of(recipe, table.target)
-        observers: list[Any] = [LeakWatch(lambda: table.leaks, quiet), GradientNorms()]
+        observers: list[Any] = [LeakWatch(lambda: table.leaks, quiet, table.said), GradientNorms()]
         if table.dataset.development is not None:
             observers.append(Overfitting(objective, table.dataset.development))
         turn = Turn(objective, recipe.part("optimizer").build)
