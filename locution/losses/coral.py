@@ -111,7 +111,7 @@ class CORALMethod(Method):
     after: ClassVar[tuple[str, ...]] = SURGERY
     whole_batch: ClassVar[bool] = True
 
-    weight: float = 1000.0
+    weight: float = 100.0
     features: str = ""
 
     def __post_init__(self) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 from torch import Generator, Tensor, nn
@@ -48,14 +46,14 @@ def strength_at(progress: float, gamma: float = 10.0) -> float:
     return 2 / (1 + math.exp(-gamma * progress)) - 1
 
 
-def domain_classifier(inputs: int, widths: Sequence[int], draw: Generator) -> nn.Sequential:
+def domain_classifier(inputs: int, width: int, draw: Generator) -> nn.Sequential:
     """Make a small network that says by its score which of two domains features are from.
 
-    >>> domain_classifier(4, (3,), Generator().manual_seed(0))
+    >>> domain_classifier(4, 3, Generator().manual_seed(0))
     Sequential( (0): Linear(in_features=4, out_features=3, ...) (1): ReLU() (2): Linear(in_features=3, ...) )
     """
     layers: list[nn.Module] = []
-    for before, after in pairwise((inputs, *widths, 1)):
+    for before, after in ((inputs, width), (width, 1)):
         layer = nn.Linear(before, after, device="meta").to_empty(device="cpu")  # torch's own generator is left alone
         for parameter in (layer.weight, layer.bias):
             nn.init.uniform_(parameter, -(before**-0.5), before**-0.5, generator=draw)
@@ -92,8 +90,8 @@ class DANNMethod(Method):
     --------
     weight: how strong the reversal is in the end. gamma: how fast it grows to that from zero; null for full strength
     from the start, which also does without a known number of steps. features: the layer whose input is compared, by
-    its name; the last if it is not given; of pictures and sequences it is the mean over their places. widths: of the
-    hidden layers of the small network.
+    its name; the last if it is not given; of pictures and sequences it is the mean over their places. width: of the
+    hidden layer of the small network.
 
     The domain loss of a score of 0 is ln 2; turned round by half it pushes features the other way:
 
@@ -112,18 +110,18 @@ class DANNMethod(Method):
     weight: float = 1.0
     gamma: float | None = 10.0
     features: str = ""
-    widths: tuple[int, ...] = (64,)
+    width: int = 64
 
     def __post_init__(self) -> None:
         require(self.weight > 0, "dann.weight", self.weight, "a number above 0, usually 0.1 to 1")
         gamma = self.gamma
         require(gamma is None or gamma > 0, "dann.gamma", gamma, "a number above 0, usually 10, or null")
-        require(min(self.widths, default=1) >= 1, "dann.widths", self.widths, "whole numbers from 1, usually 64")
+        require(self.width >= 1, "dann.width", self.width, "a whole number from 1, usually 64")
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
         model, self.heard = overhear(model, self.name, self.features)
         weight = self.heard.weight  # (out, in, ...)
-        head = domain_classifier(weight.shape[1], self.widths, generator(plan.seed, self.name))
+        head = domain_classifier(weight.shape[1], self.width, generator(plan.seed, self.name))
         self.heard.beside = head.to(weight.device)
         return model
 

@@ -126,9 +126,9 @@ def test_steps_of_dann_are_those_written_by_hand() -> None:
     """Every weight with its own rule: theta_f - mu (dL_y - lambda dL_d), theta_y - mu dL_y, theta_d - mu dL_d."""
     source, steps, lr = data(beside=10), 5, 0.05
     turn = Turn(objective, partial(torch.optim.SGD, lr=lr))
-    method = DANNMethod(weight=0.8, gamma=3.0, widths=(5,))
+    method = DANNMethod(weight=0.8, gamma=3.0, width=5)
     engine = Engine(network(), turn, [method], seed=4, device="cpu", log_every=1).fit(source, steps=steps)
-    model, head = network(), domain_classifier(8, (5,), generator(4, "dann"))
+    model, head = network(), domain_classifier(8, 5, generator(4, "dann"))
     body = model[:2]
     batches = [batch for epoch in range(2) for batch in source.epoch(epoch, 4)]
     for number, batch in enumerate(batches[:steps]):
@@ -316,7 +316,7 @@ def test_both_hear_the_same_layer() -> None:
 def test_a_named_layer_is_heard_and_a_wrong_name_is_refused() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, 2))
-    method = DANNMethod(features="2", widths=(3,))
+    method = DANNMethod(features="2", width=3)
     method.model(model, Plan())
     pictures = draws(5, 1, 8, 8)
     model(pictures)
@@ -384,7 +384,7 @@ def test_settings_out_of_range_are_refused() -> None:
     for wrong, match in (
         ({"weight": 0.0}, "dann.weight"),
         ({"gamma": -1.0}, "dann.gamma"),
-        ({"widths": (0,)}, "dann.widths"),
+        ({"width": 0}, "dann.width"),
     ):
         with pytest.raises(UserError, match=match):
             DANNMethod(**wrong)  # type: ignore[arg-type]
