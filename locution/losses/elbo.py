@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +20,6 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 def bernoulli_surprise(logits: Tensor, x: Tensor) -> Tensor:
     """Measure how surprising pixels of 0 or 1 are to a model that says how likely each is 1: (N, ...) -> (N,), in nats.
 
-    >>> import torch
     >>> bernoulli_surprise(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 1.0]]))  # 3 ln 2
     tensor([2.0794])
     """
@@ -29,7 +29,6 @@ def bernoulli_surprise(logits: Tensor, x: Tensor) -> Tensor:
 def gaussian_surprise(means: Tensor, x: Tensor) -> Tensor:
     """Measure how surprising numbers are to a model that says their mean, at a spread of 1: (N, ...) -> (N,), in nats.
 
-    >>> import torch
     >>> gaussian_surprise(torch.zeros(1, 1), torch.tensor([[2.0]]))  # 2^2 / 2 + ln(2 pi) / 2
     tensor([2.9189])
     """
@@ -41,11 +40,10 @@ def categorical_divergence(logits: Tensor) -> Tensor:
 
     It is the Kullback-Leibler divergence from the uniform distribution: ln C less the entropy.
 
-    >>> import torch
     >>> categorical_divergence(torch.tensor([[[0.0, 0.0]], [[50.0, 0.0]]]))  # nothing known; one of two, ln 2
     tensor([0.0000, 0.6931])
     """
-    logs = functional.log_softmax(logits, -1)
+    logs = functional.log_softmax(full(logits), -1)
     return ((logs.exp() * logs).sum(-1) + math.log(logits.shape[-1])).flatten(1).sum(1)
 
 
@@ -70,7 +68,6 @@ class ELBO:
     likelihood: bernoulli for inputs from 0 to 1, of which outputs are the logits; gaussian for others, of which outputs
     are the means. beta: how much the divergence counts.
 
-    >>> import torch
     >>> class Guess(nn.Module):
     ...     def forward(self, x): return {"outputs": torch.zeros_like(x), "divergence": torch.ones(len(x))}
     >>> _, loss = ELBO()(Guess(), Batch(torch.tensor([[1.0, 0.0, 1.0]])))
@@ -99,14 +96,18 @@ class ELBO:
         if not isinstance(output, dict) or not {"outputs", "divergence"} <= set(output):
             kind = type(output).__name__
             raise UserError(f"the model answered with {kind}; allowed for elbo: a dict of outputs and divergence.")
-        # sums over all pixels, in fp32 whatever the network computed in
-        return reconstruction_surprise(output["outputs"].float(), x, self.likelihood), output["divergence"].float()
+        outputs, divergence = (full(output[name]) for name in ("outputs", "divergence"))
+        return reconstruction_surprise(outputs, x, self.likelihood), divergence
+
+
+def full(values: Tensor) -> Tensor:
+    """Go on in fp32 where the network computed in less: sums over all pixels want it."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def bound(surprise: Tensor, divergence: Tensor) -> Tensor:
     """Add the two terms of each draw to the negative bound: (S, N), (N,) -> (N,), a mean over S draws of the causes.
 
-    >>> import torch
     >>> bound(torch.tensor([[2.0], [4.0]]), torch.tensor([1.0]))
     tensor([4.])
     """

@@ -54,7 +54,7 @@ class CategoricalVAE(nn.Module):
         """Describe and make again; evaluation takes its choices from `draw`, or from a stream that is always alike."""
         logits = self.logits(x)
         choices = self.relax(logits) if self.training else self.chosen(logits, draw)
-        return {"outputs": self.decode(choices), "divergence": categorical_divergence(logits.float())}
+        return {"outputs": self.decode(choices), "divergence": categorical_divergence(logits)}
 
     def logits(self, x: Tensor) -> Tensor:
         """Say how likely each answer is: (N, *shape) -> (N, K, C), before softmax."""
@@ -64,7 +64,7 @@ class CategoricalVAE(nn.Module):
     def chosen(self, logits: Tensor, draw: torch.Generator | None = None) -> Tensor:
         """Draw true choices, one-hot: (N, K, C) -> (N, K, C)."""
         noise = gumbel_noise(logits.shape, draw or generator(0, "choices"))
-        return one_hot_largest(logits.float() + noise.to(logits.device))
+        return one_hot_largest(logits + noise.to(logits.device))
 
     def decode(self, choices: Tensor) -> Tensor:
         """Make inputs from choices: (N, K, C) -> (N, *shape), before the sigmoid."""

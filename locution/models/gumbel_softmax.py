@@ -123,7 +123,7 @@ class GumbelSoftmax(nn.Module):
         if not self.training:
             return one_hot_largest(logits)
         noise = gumbel_noise(logits.shape) if self.rows is None else self.rows.noise(logits.shape)
-        return gumbel_softmax(logits.float(), noise.to(logits.device), self.temperature, self.hard)
+        return gumbel_softmax(logits, noise.to(logits.device), self.temperature, self.hard)  # the noise is fp32
 
 
 @dataclass

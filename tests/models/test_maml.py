@@ -143,6 +143,7 @@ def test_only_the_weights_that_are_named_adapt_and_all_others_are_learnt() -> No
     adapted = adapt(per_task(net), weights, inputs["support"], inputs["answers"], 0.1, 1)
     assert float((adapted["2.weight"] - net[2].weight).detach().abs().max()) > 1e-3
     model = MAMLMethod(inner_lr=0.1, adapt="2.*").model(FewShot(net), Plan())
+    torch.testing.assert_close(model(inputs), per_task(net)(adapted, inputs["query"]), rtol=0, atol=1e-6)
     MSE()(model, tasks())[1].backward()
     assert net[0].weight.grad is not None
     assert float(net[0].weight.grad.abs().max()) > 1e-4

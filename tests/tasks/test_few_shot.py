@@ -70,7 +70,7 @@ def test_data_without_tasks_are_refused() -> None:
         FewShotTask().prepare(resolve("digits/few_shot", ["data={name: digits}"]), quiet=True)
 
 
-def test_the_rate_is_the_best_on_the_tasks_for_it_and_one_that_runs_away_is_none() -> None:
+def test_the_rate_is_the_best_on_the_tasks_for_it() -> None:
     """One weight, one example x = 1: a step of rate r leaves (1 - 2 r) of the error, so 0.3 is best, 1 the worst."""
     line = FewShot(nn.Linear(1, 1, bias=False))
     nn.init.zeros_(line.network.weight)
@@ -80,7 +80,7 @@ def test_the_rate_is_the_best_on_the_tasks_for_it_and_one_that_runs_away_is_none
     found = errors(line, Batch(held.inputs, held.targets), [0, 1, 2], 0.3)
     assert [round(float(error[0]), 4) for error in found] == [9.0, 1.44, 0.2304]  # 9 (1 - 0.6)^(2 k)
     far = {"support": 1e12 * one, "answers": three, "query": 1e12 * one}
-    assert tune(line, TensorBatches(far, three))[10] in RATES
+    assert tune(line, TensorBatches(far, three))[10] == min(RATES), "where all rates run away, the smallest"
 
 
 def test_few_shot_digits_are_learnt_from_one_picture_each(tmp_path: Path) -> None:
