@@ -25,7 +25,8 @@ app = App(
 )
 SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
 COMMANDS = (
-    *(training.train, training.evaluate, studies.compare, tuning.tune, training.predict),
+    *(training.train, training.evaluate, training.predict),
+    *(studies.plan, studies.compare, tuning.tune, studies.effects),
     *(speech.transcribe, speech.check_data, speech.cache),
     *(vocabulary.recipes, vocabulary.methods, vocabulary.terms, vocabulary.term),
 )

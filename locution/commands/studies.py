@@ -41,3 +41,41 @@ def compare(
 
     asked = {"seeds": seeds, "first": first, "metric": metric, "against": against, "equal": equal}
     show.comparison(recipe, words, as_json=json, workers=workers, on=on, out=out, **asked)
+
+
+def plan(recipe: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool = False) -> None:
+    """Say what a recipe will do, before it trains: which methods act where, in which order, and what excludes what.
+
+    Parameters
+    ----------
+    recipe: a name that `locution recipes` lists, or a YAML file of your own.
+    words: key=value, +method, +method.setting=value, -method.
+    json: print one JSON object.
+    """
+    from locution.studies import show
+
+    show.plan(recipe, words, as_json=json)
+
+
+def effects(
+    *terms: str,
+    seeds: int = 10,
+    workers: int = 1,
+    again: bool = False,
+    list: bool = False,
+    out: str = "",
+) -> None:
+    """Measure what terms are worth, each by the comparison that it names, and keep it beside the vocabulary.
+
+    Parameters
+    ----------
+    terms: which; all that name a comparison if none is named. What is up to date already is not measured again.
+    seeds: how many pairs of runs.
+    workers: how many runs train at a time; from two on memory is compared too.
+    again: measure what is up to date too; runs that are kept still count.
+    list: only say what is measured, what is not, and what was measured with other words or another recipe.
+    out: the folder to write to; the vocabulary's own if none is named.
+    """
+    from locution.studies import show
+
+    show.effects(terms, seeds=seeds, workers=workers, again=again, only_list=list, out=out)

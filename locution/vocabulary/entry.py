@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from locution.vocabulary.lookup import Term
+from locution.vocabulary.measured import Stored, read
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SENTENCE = re.compile(r"(.+?[.!?])(?=\s|$)", re.DOTALL)
@@ -103,6 +104,11 @@ class Entry:
             lines += example.want.rstrip().split("\n") if example.want else []
         return "\n".join(lines)
 
+    @cached_property
+    def measured(self) -> Stored | None:
+        """What it was measured to be worth, if it was."""
+        return read(self.term.name)
+
     def run_example(self) -> tuple[int, int, str]:
         """Run the example: how many lines of it failed, how many ran, and what was said about the failures."""
         module = inspect.getmodule(self.part)
@@ -128,4 +134,5 @@ class Entry:
             "code": term.code,
             "recipe": term.recipe,
             "effect": term.effect,
+            "measured": self.measured,
         }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from locution.vocabulary.entry import Entry
 from locution.vocabulary.lookup import Term, terms
+from locution.vocabulary.measured import markdown, pictures
 
 HEADINGS = ("Parameters", "Settings", "Returns", "Raises", "Notes")
 
@@ -27,6 +28,8 @@ def page(term: Term) -> str:
     parts += ["## Example", f"```pycon\n{entry.example}\n```"]
     if term.recipe:
         parts += ["## See it run", f"```bash\nlocution train {term.recipe}\n```"]
+    if entry.measured is not None:
+        parts += markdown(term, entry.measured)
     parts += ["## Where", f"- code: [`{attribute}` in `{path}`](../../{path})", f"- source: {entry.source}"]
     if term.aliases:
         parts.append(f"- also called: {', '.join(term.aliases)}")
@@ -47,18 +50,26 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "README.md", index()
     for term in terms().values():
         yield f"{term.name}.md", page(term)
+        measured = Entry(term).measured
+        if measured is not None:
+            yield from pictures(term, measured)
 
 
 def write(folder: Path) -> int:
     """Write all pages into a folder, remove those of terms that are gone, and count them."""
-    folder.mkdir(parents=True, exist_ok=True)
     made = dict(pages())
-    for old in folder.glob("*.md"):
-        if old.name not in made:
-            old.unlink()
+    for name in gone(folder, made):
+        (folder / name).unlink()
     for name, text in made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return len(made)
+
+
+def gone(folder: Path, made: Collection[str]) -> list[str]:
+    """Name the files of an earlier making that no term has any more: pages, and pictures of what was measured."""
+    old = [*folder.glob("*.md"), *folder.glob("effects/*.svg")]
+    return [name for name in (path.relative_to(folder).as_posix() for path in old) if name not in made]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from locution.errors import LocutionError
 from locution.vocabulary import lookup
 from locution.vocabulary.entry import Entry
+from locution.vocabulary.measured import conditions, sentences
 
 
 def recipes() -> None:
@@ -66,12 +67,22 @@ def term(name: str, *, run: bool = False) -> None:
         ("code", found.code),
         ("also called", ", ".join(found.aliases)),
         ("see it run", f"locution train {found.recipe}" if found.recipe else ""),
+        *worth(entry),
     ]
     for label, fact in facts:
         if fact:
             console.print(Text(f"{label:<12}", style="dim"), Text(str(fact)), sep="")
     if run:
         _run(entry)
+
+
+def worth(entry: Entry) -> list[tuple[str, str]]:
+    """Say what a term was measured to be worth, and under which conditions; or how to measure it."""
+    if entry.measured is None:
+        asked = entry.term.effect
+        return [("worth", f"not measured yet: locution compare {asked} --seeds 10")] if asked else []
+    said = sentences(entry.measured)
+    return [("worth", said[0]), *(("", line) for line in said[1:]), ("measured", conditions(entry.measured))]
 
 
 def _run(entry: Entry) -> None:
