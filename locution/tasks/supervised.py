@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from locution.data.dataset import Dataset, first_batch
+from locution.data.leakage import dataset_leaks
 from locution.engine import TensorBatches, Turn
 from locution.engine.method import rebuilt
 from locution.engine.state import load_trained_state, trained_state
@@ -26,6 +27,7 @@ from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
+from locution.tasks.leak_watch import LeakWatch
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ class Supervised:
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Load the data and build the model."""
         check_figures(recipe.figures)
-        return self.job(recipe, recipe.part("data").load(recipe.seed), quiet=quiet)
+        job = self.job(recipe, recipe.part("data").load(recipe.seed), quiet=quiet)
+        job.observers.insert(0, LeakWatch(lambda: dataset_leaks(job.data), quiet))
+        return job
 
     def job(self, recipe: Recipe, data: Dataset, *, quiet: bool = False) -> Job:
         """Build the model for these data, and what watches it."""
