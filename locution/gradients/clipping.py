@@ -113,6 +113,7 @@ class ClippingMethod(Method):
     """
 
     name: ClassVar[str] = "clipping"
+    after: ClassVar[tuple[str, ...]] = ("pruning",)  # the gradient of a weight that is gone makes none longer
 
     norm: float | None = None
     value: float | None = None

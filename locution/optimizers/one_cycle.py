@@ -114,6 +114,10 @@ class OneCycle(Wrapper):
         self.count += 1
         return loss
 
+    def lasts(self, steps: int) -> None:
+        self.total = steps
+        super().lasts(steps)
+
     def own_state(self) -> dict[str, Any]:
         return {"count": self.count, "peaks": list(self.peaks)}
 

@@ -52,6 +52,11 @@ class Trapezoid(Wrapper):
         self.number += 1  # now: a step that did not fit into memory is taken again
         return loss
 
+    def lasts(self, steps: int) -> None:
+        """Stretch over so many steps."""
+        self.steps = steps
+        super().lasts(steps)
+
     def own_state(self) -> dict[str, Any]:
         """The step's number, and the learning rates at the top."""
         return {"number": self.number, "peaks": self.peaks}

@@ -51,6 +51,11 @@ class Wrapper:
         returns it."""
         return self.optimizer.step(closure)
 
+    def lasts(self, steps: int) -> None:
+        """Hear for how many steps training goes on when it begins anew; a schedule stretches over them."""
+        if isinstance(self.optimizer, Wrapper):
+            self.optimizer.lasts(steps)
+
     def own_state(self) -> dict[str, Any]:
         """What the wrapper itself must keep."""
         return {}
