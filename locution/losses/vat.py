@@ -145,19 +145,14 @@ class VATMethod(Method):
         return model
 
     def batch(self, batch: Batch, step: Step) -> Batch:
-        self.starts = []  # drawn on the first pass, when the whole step's examples are known
+        draw = step.generator(self.name)
+        self.starts = [torch.randn(part.shape, generator=draw).to(part) for part in shown(batch)]
         return batch
 
     def loss(self, loss: Tensor, step: Step) -> Tensor:
-        there = [(step.whole.inputs, step.batch.inputs, step.first)]
-        if UNLABELLED in step.whole.beside:
-            beside = step.batch.beside[UNLABELLED]
-            there.append((step.whole.beside[UNLABELLED], beside, step.first_of(UNLABELLED)))
-        whole, parts = [check(one) for one, _, _ in there], [check(part) for _, part, _ in there]
-        if not self.starts:
-            draw = step.generator(self.name)
-            self.starts = [torch.randn(tensor.shape, generator=draw).to(tensor) for tensor in whole]
-        cuts = [start[at : at + len(part)] for start, part, (_, _, at) in zip(self.starts, parts, there, strict=True)]
+        parts, firsts = shown(step.batch), (step.first, step.first_of(UNLABELLED))
+        starts = zip(self.starts, parts, firsts, strict=False)  # of what is beside, where it is
+        cuts = [start[first : first + len(part)] for start, part, first in starts]
         if self.classes is None:
             self.classes = are_classes(step.whole.targets, step.output)
         if self.entropy and not self.classes:
@@ -165,7 +160,7 @@ class VATMethod(Method):
                 f"vat.entropy is {self.entropy} and the targets are values; allowed: 0, for they have none."
             )
         terms = self.terms(step.model, torch.cat(parts), torch.cat(cuts))
-        return loss + step.mean(terms, sum(len(tensor) for tensor in whole))
+        return loss + step.mean(terms, sum(len(start) for start in self.starts))
 
     def terms(self, model: nn.Module, inputs: Tensor, start: Tensor) -> Tensor:
         """Say what each example adds to the loss, (N,): how far its answer can be turned, and how unsure it is."""
@@ -183,9 +178,11 @@ class VATMethod(Method):
         return self.weight * turned + unsure
 
 
-def check(inputs: Tree) -> Tensor:
-    """Refuse inputs that cannot be moved by a small step."""
-    if isinstance(inputs, Tensor) and inputs.is_floating_point():
-        return inputs
-    came = str(inputs.dtype).removeprefix("torch.") if isinstance(inputs, Tensor) else type(inputs).__name__
-    raise UserError(f"vat came upon inputs of {came}; allowed: a tensor of floating-point numbers, which can be moved.")
+def shown(batch: Batch) -> list[Tensor]:
+    """List the inputs that are looked at, labelled and not; refuse what cannot be moved by a small step."""
+    trees: list[Tree] = [batch.inputs, *([batch.beside[UNLABELLED]] if UNLABELLED in batch.beside else [])]
+    for tree in trees:
+        if not isinstance(tree, Tensor) or not tree.is_floating_point():
+            came = str(tree.dtype).removeprefix("torch.") if isinstance(tree, Tensor) else type(tree).__name__
+            raise UserError(f"vat came upon inputs of {came}; allowed: a tensor of floating-point numbers to be moved.")
+    return trees
