@@ -51,6 +51,10 @@ class MAMLMethod(Method):
 
     name: ClassVar[str] = "maml"
     after: ClassVar[tuple[str, ...]] = ("batch_renorm", "lora")  # it looks at the layers as they put them
+    excludes: ClassVar[dict[str, str]] = {
+        "dropout": "a task is several examples, each with units of its own to leave out: model.dropout does that",
+        "ewc": "what it protects is measured on single examples, not on tasks",
+    }
 
     inner_steps: int = 1
     inner_lr: float = 0.01

@@ -210,6 +210,8 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         (lambda: Adaptation(steps=-1), r"adaptation\.steps is -1; allowed: "),
         (lambda: Adaptation(lr=-1.0), r"adaptation\.lr is -1\.0; allowed: "),
     ]
+    for other in MAMLMethod.excludes:
+        cases.append((lambda name=other: engine([name]), f"'maml' and '{other}' cannot be combined; "))
     for refuse, line in cases:
         with pytest.raises(UserError, match=line) as refused:
             refuse()
