@@ -26,7 +26,11 @@ TABLES = (".csv", ".tsv", ".tab", *PARQUET, *LINES)
 TEXT_COLUMNS = ("text", "body", "message", "sentence", "review", "comment", "content", "document")
 # scripts that are written without spaces are cut into letters: Thai to Khmer, kana and Han
 DENSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{DENSE}]|[^\W{DENSE}]+(?:['’][^\W{DENSE}]+)*|[^\w\s]")
+# signs that belong to the letter before them: accents, points, and the vowels of India's scripts, letters among them
+MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u0900-\u0963\u0966-\u0dff"
+LETTER = rf"(?:[^\W{DENSE}]|[{MARKS}])"
+JOINERS = "\u200b-\u200f\ufe00-\ufe0f"  # they are not seen: they join or tint emoji
+WORD = re.compile(rf"[{DENSE}]|{LETTER}+(?:['’]{LETTER}+)*|[^\w\s{JOINERS}]")
 
 
 def plain(text: str) -> str:
