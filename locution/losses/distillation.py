@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from locution.engine.batch import Batch
+from locution.engine.batch import Batch, Tree
 from locution.engine.method import Method, Plan, Step
 from locution.errors import UserError, require
 from locution.losses.basic import mean_squared_error, weighted_mean
 from locution.losses.divergence import are_classes, kullback_leibler, per_example
+from locution.models.shapes import explained
 
 
 def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = 4.0) -> Tensor:
@@ -86,11 +87,12 @@ class DistillationMethod(Method):
         kinds = ("auto", "classes", "values")
         require(self.kind in kinds, "distillation.kind", self.kind, "auto, classes or values")
         self.opened: nn.Module | None = None
+        self.asked = False
         self.classes: bool | None = None
         self.answers: dict[tuple[int, int], Tensor] = {}
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        self.opened, self.classes = None, None if self.kind == "auto" else self.kind == "classes"
+        self.opened, self.asked, self.classes = None, False, None if self.kind == "auto" else self.kind == "classes"
         if self.teacher is model:
             raise UserError("distillation.teacher is the student itself; allowed: another trained module.")
         return model
@@ -108,12 +110,12 @@ class DistillationMethod(Method):
 
     def loss(self, loss: Tensor, step: Step) -> Tensor:
         student, targets = step.output, step.batch.targets
+        if not isinstance(student, Tensor):
+            raise UserError(f"distillation: the student answers a {type(student).__name__}; allowed: a tensor.")
         wanted = self.answer(step)
-        if not isinstance(student, Tensor) or wanted.shape != student.shape:
-            came = tuple(student.shape) if isinstance(student, Tensor) else f"a {type(student).__name__}"
-            raise UserError(
-                f"distillation.teacher answers {tuple(wanted.shape)}; allowed: {came}, as the student does."
-            )
+        if wanted.shape != student.shape:
+            came, needed = tuple(wanted.shape), tuple(student.shape)
+            raise UserError(f"distillation.teacher answers {came}; allowed: {needed}, as the student does.")
         if self.classes is None:
             self.classes = are_classes(step.whole.targets, student)
         if self.classes:
@@ -128,9 +130,21 @@ class DistillationMethod(Method):
         if key not in self.answers:
             teacher = self.opened
             assert teacher is not None, "opened before the first step"
+            if not self.asked:
+                try_out(teacher.to(step.output.device), step.batch.inputs)
+                self.asked = True
             with torch.no_grad():
-                answer = teacher.to(step.output.device)(step.batch.inputs)
-            if not isinstance(answer, Tensor):
-                raise UserError(f"distillation.teacher answers a {type(answer).__name__}; allowed: a tensor of scores.")
-            self.answers[key] = answer
+                self.answers[key] = teacher(step.batch.inputs)
         return self.answers[key]
+
+
+def try_out(teacher: nn.Module, inputs: Tree) -> None:
+    """Let a teacher answer once; refuse one that cannot."""
+    try:
+        with torch.no_grad(), explained(teacher):
+            answer = teacher(inputs)
+    except (AttributeError, KeyError, UserError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"distillation.teacher does not take what the student takes: {why}") from error
+    if not isinstance(answer, Tensor):
+        raise UserError(f"distillation.teacher answers a {type(answer).__name__}; allowed: a tensor of scores.")

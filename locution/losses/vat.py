@@ -153,6 +153,8 @@ class VATMethod(Method):
         parts, firsts = shown(step.batch), (step.first, step.first_of(UNLABELLED))
         starts = zip(self.starts, parts, firsts, strict=False)  # of what is beside, where it is
         cuts = [start[first : first + len(part)] for start, part, first in starts]
+        if not isinstance(step.output, Tensor):
+            raise UserError(f"vat came upon answers of {type(step.output).__name__}; allowed: a tensor.")
         if self.classes is None:
             self.classes = are_classes(step.whole.targets, step.output)
         if self.entropy and not self.classes:

@@ -291,3 +291,16 @@ def test_distance_of_sequences_is_a_mean_over_places() -> None:
     found = distance(one, other, classes=True)
     expected = functional.kl_div(other.log_softmax(-1), one.log_softmax(-1), reduction="none", log_target=True)
     torch.testing.assert_close(found, expected.sum(-1).mean(1))
+
+
+def test_answers_that_are_no_tensor_are_refused() -> None:
+    class Two(nn.Linear):
+        def forward(self, inputs: Tensor) -> Any:
+            return {"outputs": super().forward(inputs)}
+
+    def objective(model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
+        output = model(batch.inputs)
+        return output, output["outputs"].square().mean()
+
+    with pytest.raises(UserError, match="vat came upon answers of dict; allowed: a tensor"):
+        engine(VATMethod(), model=Two(6, 2), objective=objective).fit(data(), steps=1)
