@@ -180,8 +180,8 @@ def columns_said(columns: Sequence[Column], encoding: Encoding, split: Split, dr
         code = codes.get(column.name)
         if code is not None and column.kind == "category":
             notes.append("many, hashed" if code.hashed else f"{len(code.values)}")
-        if code is not None and code.marked:
-            notes.append("some missing")
+        if column.absent and column.kind != "none":
+            notes.append(f"{column.absent} missing")
         lines.setdefault(KINDS[column.kind], []).append(column.name + (f" ({'; '.join(notes)})" if notes else ""))
     lines.setdefault("left out", []).extend(f"{name} (asked for)" for name in drop)
     lines["left out"].extend(f"{name} (the split goes by it)" for name in split.used)

@@ -83,7 +83,7 @@ def check(values: dict[str, str], encoding: Encoding) -> None:
     kinds = {"number": "a number", "date": "a date", "boolean": "yes or no"}
     for code in encoding.codes:
         cell = values.get(code.name, "")
-        reader = Column(code.name, code.kind, "", code.comma, code.month_first).reader
+        reader = Column(code.name, code.kind, comma=code.comma, month_first=code.month_first).reader
         if code.kind != "category" and not missing(cell) and reader(cell) is None:
             raise UserError(
                 f"{code.name} is {short(cell)}; allowed: {kinds[code.kind]}, or nothing where it is missing."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -24,12 +24,13 @@ class Column:
     """What a column is: its kind, how its cells are read, and in a few words what is odd about it.
 
     `kind` is "none" for a column that is left out, `said` is then the reason. `comma`: the comma stands before the
-    decimals. `month_first`: dates are 12/31/2024.
+    decimals. `month_first`: dates are 12/31/2024. `absent` counts the cells in which nothing is.
     """
 
     name: str
     kind: Kind
     said: str = ""
+    absent: int = 0
     comma: bool = False
     month_first: bool = False
 
@@ -55,6 +56,11 @@ def find_kind(name: str, cells: Sequence[str]) -> Column:
     'an identifier: each row has its own'
     """
     present = [cell for cell in cells if not missing(cell)]
+    return replace(kind_of(name, cells, present), absent=len(cells) - len(present))
+
+
+def kind_of(name: str, cells: Sequence[str], present: Sequence[str]) -> Column:
+    """Find out what a column is from all its cells, and those of them in which something is."""
     if not present:
         return Column(name, "none", "no value in it")
     if len(set(present)) == 1 and len(present) == len(cells):
@@ -92,7 +98,7 @@ def said_of(column: Column, odd: Sequence[str]) -> Column:
         return column
     listed = ", ".join(short(cell) for cell in sorted(set(odd))[:3])
     more = f"{len(odd)} of another kind ({listed}{', ...' if len(set(odd)) > 3 else ''}) count as missing"
-    return Column(column.name, column.kind, more, column.comma, column.month_first)
+    return replace(column, said=f"{column.said}; {more}" if column.said else more)
 
 
 def is_running(name: str, values: Sequence[float]) -> bool:

@@ -56,7 +56,7 @@ class ColumnCode:
         absent = np.array([missing(cell) for cell in cells], dtype=bool)
         if self.kind == "category":
             return self.one_hot(cells, absent)
-        read = Column(self.name, self.kind, "", self.comma, self.month_first).reader
+        read = Column(self.name, self.kind, comma=self.comma, month_first=self.month_first).reader
         values = finite([None if gone else read(cell) for cell, gone in zip(cells, absent, strict=True)])
         absent = np.isnan(values)
         values = np.where(absent, self.median, values)

@@ -93,10 +93,15 @@ def by_group(table: RawTable, name: str, shares: tuple[float, float], seed: int)
     filled = [0, 0]
     for at in order:
         group = groups[at]
-        part = next((p for p in (1, 0) if filled[p] < wanted[p] and len(place) < len(groups) - 1), None)
+        half = sizes[group] / 2  # a part may be over its share by half a group
+        part = next((p for p in (1, 0) if filled[p] + half <= wanted[p]), None)
         place[group] = 0 if part is None else part + 1
         if part is not None:
             filled[part] += sizes[group]
+    for part in (1, 0):  # groups larger than a part: the smallest will do
+        learnt = [group for group in groups if place[group] == 0]
+        if shares[part] and not filled[part] and len(learnt) > 1:
+            place[min(learnt, key=lambda group: sizes[group])] = part + 1
     parts = [[row for row, cell in enumerate(cells) if place[cell] == part] for part in range(3)]
     return Split(parts[0], parts[1], parts[2], f"by group ({name}): no group is in two parts", (name,))
 
