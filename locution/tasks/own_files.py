@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from locution.data.dataset import Dataset
@@ -19,7 +20,7 @@ from locution.errors import LocutionError
 from locution.inference.predict import predict
 from locution.reporting.results import RunResults
 from locution.tasks.figures import check_figures
-from locution.tasks.inputs import EXAMPLE
+from locution.tasks.inputs import EXAMPLE, read_input
 from locution.tasks.judge import judge_values
 from locution.tasks.supervised import Supervised, answer
 from locution.tasks.task import Job
@@ -86,11 +87,17 @@ class OwnFiles:
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Answer for each input, a line each; the files that were learnt from need not be there."""
-        if any(EXAMPLE.match(text) for text in inputs):
-            return self.inner.predict(with_objective(recipe, self.kept(folder).labels), folder, inputs)
         reader = self.kept(folder)
-        names, read = reader.read(inputs)
         job = Job(recipe.part("model", **reader.sizes).build(reader.shape, reader.outputs), [], None)
+        asked = any(EXAMPLE.match(text) for text in inputs)  # an example of the data: only then they must be there
+        data: Any = recipe.part("data").load(recipe.seed) if asked else None
+        names: list[str] = []
+        rows = []
+        for text in inputs:
+            own, read = ([""], read_input(text, data)[None]) if EXAMPLE.match(text) else reader.read([text])
+            names += own
+            rows.append(read.float() / 255 if read.dtype == torch.uint8 else read)
+        read = torch.cat(rows)
         outputs = reader.decode(predict(self.inner.load(recipe, job, folder), read).outputs)
         answers = [answer(output, reader.labels) for output in outputs]
         return [f"{name}: {line}" if name else line for name, line in zip(names, answers, strict=True)]
