@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import multiprocessing
 import os
 import signal
@@ -58,7 +59,7 @@ def run_one(one: Planned) -> tuple[int, str]:
     from locution import runs
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), hushed():
             while not one.done:
                 begun = (one.folder / "recipe.yaml").is_file()
                 try:
@@ -76,6 +77,22 @@ def run_one(one: Planned) -> tuple[int, str]:
     except Exception as error:  # whatever it is, the other runs can still be compared
         return FAILED, f"{type(error).__name__}: {error}"
     return DONE, ""
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep the warnings of single runs from the terminal: each run has them in its own report.
+
+    >>> with hushed():
+    ...     logging.getLogger("locution").isEnabledFor(logging.WARNING)
+    False
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def one_by_one(left: Sequence[Planned]) -> Generator[Ended]:

@@ -94,8 +94,8 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         order = " in ".join(who) if seam == "optimizer" else " then ".join(who)
         written.append((seam, f"{order}   ({WHEN[seam]})"))
     for one in found["methods"]:
-        settings = " ".join(f"{key}={value}" for key, value in one["settings"].items())
-        written += [("", ""), (f"+{one['name']}", settings)]
+        said = " ".join(f"{key}={value}" for key, value in one["settings"].items())
+        written += [("", ""), (f"+{one['name']}", said)]
         written += [("  after", ", ".join(one["after"]))] if one["after"] else []
         written += [("  not with", f"{other}: {mend}") for other, mend in one["excludes"].items()]
         written += [("  not with", "accumulate, or several processes: it compares whole batches")] * one["whole_batch"]
