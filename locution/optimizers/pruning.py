@@ -110,7 +110,7 @@ class PruningMethod(Method):
     }
 
     keep: float = 0.2
-    rounds: int = 3
+    rounds: int = 5
     rewind: Literal["early", "start", "random"] = "early"
     at: float = 0.1
     scope: Literal["global", "layer"] = "global"

@@ -221,7 +221,7 @@ def test_random_is_the_same_ticket_with_new_first_weights() -> None:
 def test_what_is_gone_never_comes_back(optimizer: Any) -> None:
     """Muon moves weights that have no gradient; momentum and weight decay could too."""
     watcher = Watcher(lambda engine: (sparsity(engine.model), zeros(engine.model)))
-    methods = [PruningMethod(keep=0.1), SAMMethod(), LookaheadMethod(k=2)]
+    methods = [PruningMethod(keep=0.1, rounds=3), SAMMethod(), LookaheadMethod(k=2)]
     engine(*methods, observers=[watcher], optimizer=optimizer).fit(data(), steps=STEPS)
     shares = [share for share, _ in watcher.seen]
     assert shares == pytest.approx(
@@ -353,8 +353,8 @@ def test_a_model_is_built_without_training_and_pairs_that_are_wrong_are_refused(
 def test_unknown_or_too_few_steps_are_refused() -> None:
     with pytest.raises(UserError, match=r"pruning.rounds divides steps that nobody can count; allowed: steps=N"):
         engine(PruningMethod()).fit(iter([(torch.zeros(1, 6), torch.zeros(1).long())]), epochs=1)
-    with pytest.raises(UserError, match=r"pruning.rounds is 3, and training has 3 steps; allowed: fewer rounds"):
-        engine(PruningMethod()).fit(data(), steps=3)
+    with pytest.raises(UserError, match=r"pruning.rounds is 5, and training has 5 steps; allowed: fewer rounds"):
+        engine(PruningMethod()).fit(data(), steps=5)
     with pytest.raises(UserError, match="'7' matches no layer"):
         engine(PruningMethod(layers="7")).fit(data(), steps=8)
 
