@@ -149,10 +149,10 @@ def stages_for(height: int, width: int) -> tuple[int, ...]:
     """Choose the widths of a small network by the size of its pictures: a stage more for each doubling from 8 pixels.
 
     >>> stages_for(8, 8), stages_for(32, 48), stages_for(64, 64)
-    ((32, 64), (32, 64, 64, 128), (32, 64, 64, 128, 128))
+    ((32, 64), (16, 32, 64, 128), (16, 32, 64, 64, 128))
     """
-    side = min(height, width)
-    return (32, 64, 64, 128, 128)[: 2 + sum(side >= size for size in (16, 32, 64))]
+    doublings = sum(min(height, width) >= side for side in (16, 32, 64))
+    return ((32, 64), (16, 32, 64), (16, 32, 64, 128), (16, 32, 64, 64, 128))[doublings]
 
 
 @dataclass(frozen=True)

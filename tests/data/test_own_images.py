@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import zlib
@@ -16,7 +17,7 @@ from PIL import Image
 from locution.data.augmentation.image.flip import FlipMethod
 from locution.data.own.decode import Damaged, decode, eight_bits, look, open_picture
 from locution.data.own.image_reader import ImageReader
-from locution.data.own.images import ByteBatches, ImagesData, choose_size
+from locution.data.own.images import ByteBatches, ImagesData, choose_size, kept
 from locution.data.own.parts import into_parts, part_named, without_copies
 from locution.data.own.picture_files import find_pictures
 from locution.engine.batch import Batch
@@ -330,8 +331,8 @@ def test_of_copies_in_two_parts_the_one_to_be_judged_by_stays(tmp_path: Path) ->
     assert len(data.test) == 4
     assert len(data.train) == 18
     assert "2 pictures stood in more than one part; only the one to be judged by stayed." in said(data)
-    kept, lines = without_copies("aabbc", [0, 0, 1, 1, 1], ["train", "test", "development", "train", None], "text")
-    assert kept == [1, 2, 4]
+    rows, lines = without_copies("aabbc", [0, 0, 1, 1, 1], ["train", "test", "development", "train", None], "text")
+    assert rows == [1, 2, 4]
     assert len(lines) == 2
 
 
@@ -383,6 +384,7 @@ def test_tiny_classes_are_said(tmp_path: Path) -> None:
 def test_many_pictures_stay_bytes_and_train_as_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = loaded(folder(tmp_path, count=20))
     monkeypatch.setattr("locution.data.own.images.AS_NUMBERS", 1000)
+    kept.cache_clear()
     many = loaded(tmp_path)
     assert isinstance(many.train, ByteBatches)
     assert many.train.inner.inputs.dtype == torch.uint8
@@ -394,6 +396,16 @@ def test_many_pictures_stay_bytes_and_train_as_numbers(tmp_path: Path, monkeypat
         assert torch.equal(one.targets, other.targets)
         FlipMethod().batch(Batch(other.inputs), Step(0, 0, Plan(), torch.nn.Identity()))
     assert isinstance(few.train, TensorBatches)
+
+
+def test_pictures_are_read_once_until_one_changes(tmp_path: Path) -> None:
+    data = loaded(folder(tmp_path, count=6))
+    assert loaded(tmp_path) is data
+    assert loaded(tmp_path, size=8) is not data
+    data = loaded(tmp_path)
+    file = save(tmp_path / "class_0" / "0.png", noise(321))
+    os.utime(file, (1, 1))
+    assert loaded(tmp_path) is not data
 
 
 def test_new_pictures_are_read_as_those_learnt_from(tmp_path: Path) -> None:

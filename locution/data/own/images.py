@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -97,15 +98,18 @@ class ImagesData:
         """Read the pictures and split them; the run's seed has no part in it."""
         if not self.path:
             raise UserError("data.path is missing; allowed: data=FOLDER, which holds a folder of pictures a class.")
-        path = Path(self.path)
-        listed, said = find_pictures(path)
+        listed, said = find_pictures(Path(self.path))
+        return kept(self, tuple((one, written(one.file)) for one in listed), tuple(said))
+
+    def read(self, listed: list[Listed], said: list[str]) -> Dataset:
+        """Read the pictures that were found, and make of them what can be learnt from."""
         listed, reader, more = self.looked_at(listed)
         listed, pixels, still = read_all(listed, reader)
         said += more + still
         if reader.colour and self.channels == "auto" and bool((pixels == pixels[:, :1]).all()):
             reader, pixels = replace(reader, colour=False), pixels[:, :1].contiguous()
             said.append("All pictures are grey: one channel.")
-        return self.dataset(path, listed, pixels, reader, said)
+        return self.dataset(Path(self.path), listed, pixels, reader, said)
 
     def looked_at(self, listed: Sequence[Listed]) -> tuple[list[Listed], ImageReader, list[str]]:
         """Look at the heads of all files, leave out what is none, and decide on size and colour."""
@@ -162,6 +166,21 @@ class ImagesData:
             warnings=tuple(warned),
             reader=replace(reader, labels=tuple(labels)),
         )
+
+
+def written(file: Path) -> tuple[int, int]:
+    """Say when a file was last written and how long it is: a file for which both are the same is the same."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=1)
+def kept(part: ImagesData, stamps: tuple[tuple[Listed, tuple[int, int]], ...], said: tuple[str, ...]) -> Dataset:
+    """Read pictures once for all runs of a process, such as those of a comparison, until one of them changes."""
+    return part.read([one for one, _ in stamps], list(said))
 
 
 def choose_size(sizes: Sequence[tuple[int, int]], asked: int, fit: str) -> tuple[int, str]:
