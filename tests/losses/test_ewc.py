@@ -45,7 +45,7 @@ def network() -> nn.Sequential:
 def one_by_one(model: nn.Module, batch: Batch, empirical: bool = False) -> dict[str, Tensor]:
     """The definition: a backward pass for each example and each answer."""
     model.eval()
-    parameters = dict(model.named_parameters())
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     each = torch.ones(len(batch)) if batch.weights is None else batch.weights
     for i in range(len(batch)):
@@ -113,11 +113,44 @@ def test_of_any_network_it_is_the_mean_over_one_gradient_after_another(
     expected = one_by_one(network(), batch, empirical)
     found = fisher_information(network().train(), [batch], empirical=empirical)
     close(found, expected)
-    held = sum(p.numel() for p in network().parameters()) * (1 if empirical else C)
+    held = 16 * (1 if empirical else C)  # the weights of batch norm, which is no linear layer
     monkeypatch.setattr(fisher, "ROOM", 5 * held)  # five examples at once, the last time two
     close(fisher_information(network(), [batch], empirical=empirical), expected)
     cut = [batch.rows(0, 7), batch.rows(7, N)]
     close(fisher_information(network(), cut, empirical=empirical), expected)
+
+
+class Odd(nn.Module):
+    """Linear layers that are used twice, share their weights, see a sequence, or are not asked at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.plain, self.idle = nn.Linear(D, D), nn.Linear(D, 4, bias=False), nn.Linear(2, 2)
+        self.one, self.other, self.along = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(2, 3)
+        self.other.weight = self.one.weight
+        self.head = nn.Linear(6, C)
+        self.head.bias.requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        inner = self.plain(self.twice(self.twice(inputs).tanh()).tanh()).tanh()
+        inner = self.other(self.one(inner).tanh()).tanh()
+        return self.head(self.along(inner.view(-1, 2, 2)).tanh().flatten(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("empirical", [False, True])
+def test_linear_layers_that_are_used_in_another_way_are_right_too(empirical: bool) -> None:
+    torch.manual_seed(3)
+    model, batch = Odd(), examples()
+    model.head.bias.requires_grad_(True)
+    model.idle.requires_grad_(False)
+    expected = one_by_one(model, batch, empirical)
+    model.idle.requires_grad_(True)
+    model.head.bias.requires_grad_(False)
+    found = fisher_information(model, [batch], empirical=empirical)
+    assert "head.bias" not in found
+    assert float(found.pop("idle.weight").sum() + found.pop("idle.bias").sum()) == 0
+    close(found, {name: expected[name] for name in found})
+    assert {"twice.weight", "one.weight", "other.bias", "along.weight", "plain.weight", "head.weight"} <= set(found)
 
 
 def test_it_leaves_the_model_and_torchs_generator_as_they_were() -> None:
@@ -398,9 +431,9 @@ def test_what_has_no_fisher_information_is_refused_in_one_line() -> None:
     x = torch.zeros(2, D)
     unfit = [
         (linear(), Batch(x, {"words": torch.zeros(2)}), "no tensor"),
-        (linear(), Batch(x, torch.zeros(2, 4)), r"targets \(N, 4\) for outputs \(N, 3\)"),
-        (linear(), Batch(x, torch.zeros(2, 3).long()), r"targets \(N, 3\)"),
-        (nn.Sequential(linear(), nn.Unflatten(1, (1, C))), Batch(x, torch.zeros(2).long()), r"outputs \(N, 1, 3\)"),
+        (linear(), Batch(x, torch.zeros(2, 4)), r"targets \(2, 4\) for outputs \(2, 3\)"),
+        (linear(), Batch(x, torch.zeros(2, 3).long()), r"targets \(2, 3\)"),
+        (nn.Sequential(linear(), nn.Unflatten(1, (1, C))), Batch(x, torch.zeros(2).long()), r"outputs \(2, 1, 3\)"),
         (nn.LSTM(D, C), Batch(x, torch.zeros(2).long()), "answers with no tensor"),
     ]
     for model, batch, words in unfit:
