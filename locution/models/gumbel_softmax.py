@@ -186,8 +186,7 @@ class GumbelSoftmaxMethod(Method):
         share = 1.0 if step.plan.steps is None else step.number / step.plan.steps
         for number, layer in enumerate(self.sampled):
             layer.temperature = temperature(share, self.start, self.lowest, self.until)
-            if layer.rows is None or layer.rows.step is not step:
-                layer.rows = Rows(step, f"{self.name} {number}")
+            layer.rows = layer.rows or Rows(step, f"{self.name} {number}")
         return batch
 
     def trained(self, model: nn.Module) -> nn.Module:
