@@ -19,7 +19,7 @@ from locution.tasks.reconstruction import DRAWS, Reconstruction, judged, picture
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    words = ("epochs=25", "seed=100")
+    words = ("epochs=15", "seed=100")
     plain = train("digits/categorical_vae", *words, f"run_dir={folder}/plain", quiet=True)
     words = (*words, "+gumbel_softmax")
     return plain, train("digits/categorical_vae", *words, f"run_dir={folder}/gumbel", quiet=True)
