@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -196,8 +197,9 @@ def conclude(
     for metric in metrics:
         values = {name: figures(name, metric, found.get(name, {}), failed) for name in names}
         for name in names:
-            if name != plain and set(values[name]) & set(values[plain]):
-                lost, side = len(seeds) - len(values[name]), better(head, metric)
+            pairs = set(values[name]) & set(values[plain])
+            if name != plain and pairs:
+                lost, side = len(seeds) - len(pairs), better(head, metric)
                 effects.append(effect(name, values[plain], values[name], metric, failed=lost, better=side))
     done = [outcome(one, metrics[0]) for runs in found.values() for one in runs.values()]
     return Comparison(
@@ -210,7 +212,7 @@ def conclude(
         judged(effects),
         failed,
         outcome(head, metrics[0]).parameters,
-        sum(one.seconds for one in done),
+        sum(one.seconds for one in done if math.isfinite(one.seconds)),
         metrics,
         seeds[0],
         environment=environment(),

@@ -36,8 +36,8 @@ class Effect:
 
     value: the variant's mean; baseline: the plain recipe's on the same seeds; differences: variant minus baseline, one
     a seed; low, high: 95 % interval of their mean; p, adjusted: sign-flip test, before and after Holm's correction;
-    time, memory: ratios of the medians to the baseline's; verdict: helps, hurts or cannot tell; failed: runs that came
-    to no end, or to no number; metric: the figure, and its better side; seeds: those of the differences.
+    time, memory: ratios of the medians to the baseline's; verdict: helps, hurts or cannot tell; failed: pairs of which
+    a run came to no end, or to no number; metric: the figure, and its better side; seeds: those of the differences.
     """
 
     name: str

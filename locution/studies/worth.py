@@ -98,9 +98,11 @@ def measure(term: Term, *, seeds: int = 10, workers: int = 1, folder: Path = EFF
     options: dict[str, Any] = {**asked.options}
     found, _ = compare(asked.recipe, *asked.words, seeds=seeds, workers=workers, quiet=quiet, **options)
     stored = kept(term, found, digests)
+    written = json.dumps(stored, indent=1, ensure_ascii=False)
     make_folder(folder)
-    write_text(folder / f"{term.name}.json", json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
-    return stored
+    write_text(folder / f"{term.name}.json", written + "\n")
+    again: Stored = json.loads(written)
+    return again
 
 
 def kept(term: Term, found: Comparison, digests: dict[str, str]) -> dict[str, Any]:
