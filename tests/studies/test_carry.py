@@ -7,14 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from locution.config import to_yaml
 from locution.engine.checkpoint import read_checkpoint
+from locution.engine.lock import locked
 from locution.errors import UserError
+from locution.recipe import resolve
 from locution.studies import carry
 from locution.studies.carry import Planned, in_processes, one_by_one, run_one, stop
 from locution.studies.compare import compare
@@ -123,6 +127,26 @@ def test_a_process_that_is_killed_has_failed_and_the_others_go_on(tmp_path: Path
     assert ended[1] == (0, "")
     assert ended[0][0] == 1
     assert "SIGKILL" in ended[0][1]
+
+
+def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
+    one = planned(tmp_path, 0, "steps=5")
+    one.folder.mkdir()
+    (one.folder / "recipe.yaml").write_text(to_yaml(resolve("line", ["steps=5"]).settings()))
+    held, free = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with locked(one.folder):
+            held.set()
+            free.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert held.wait(30)
+    threading.Timer(0.5, free.set).start()
+    assert run_one(one) == (0, "")
+    thread.join()
+    assert one.done
 
 
 def test_processes_work_where_the_study_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
