@@ -15,6 +15,7 @@ from locution.data.dataset import Dataset
 from locution.data.own.image_reader import ImageReader
 from locution.data.own.words import TextReader
 from locution.engine import TensorBatches
+from locution.engine.distributed import Group
 from locution.engine.run_folder import write_text
 from locution.errors import LocutionError
 from locution.inference.predict import predict
@@ -56,7 +57,7 @@ class OwnFiles:
         data: Dataset = recipe.part("data").load(recipe.seed)
         self.reader = data.reader
         job = self.inner.job(with_objective(recipe, data.labels), data, quiet=quiet)
-        if not quiet:
+        if not quiet and Group.current().first:
             for line in (*notes(job), *(f"warning: {line}" for line in data.warnings)):
                 print(line)
         return job

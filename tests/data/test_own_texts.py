@@ -175,6 +175,16 @@ def test_parts_may_be_given(tmp_path: Path) -> None:
     assert [len(part) for part in (data.train, data.development, data.test)] == [40, 8, 12]
 
 
+def test_texts_are_read_once_until_their_file_changes(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", rows())
+    data = loaded(path)
+    assert loaded(path) is data
+    assert loaded(path, length=3) is not data
+    data = loaded(path)
+    table(path, rows(59))
+    assert loaded(path) is not data
+
+
 # What is left out, and said ----------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from locution.data.leakage import near_duplicates
 from locution.data.own.decode import FITS, Damaged, Fit, decode, look
 from locution.data.own.image_reader import ImageReader
 from locution.data.own.parts import class_lines, into_parts, named, plural, without_copies
-from locution.data.own.picture_files import Listed, find_pictures
+from locution.data.own.picture_files import Listed, find_pictures, written
 from locution.engine.batch import Batch
 from locution.engine.batches import TensorBatches
 from locution.errors import LocutionError, UserError, require
@@ -166,15 +166,6 @@ class ImagesData:
             warnings=tuple(warned),
             reader=replace(reader, labels=tuple(labels)),
         )
-
-
-def written(file: Path) -> tuple[int, int]:
-    """Say when a file was last written and how long it is: a file for which both are the same is the same."""
-    try:
-        found = file.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=1)

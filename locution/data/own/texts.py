@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import torch
 from locution.data.dataset import Dataset, held_out
 from locution.data.leakage import near_duplicate_texts
 from locution.data.own.parts import class_lines, into_parts, named, plural, without_copies
+from locution.data.own.picture_files import walk, written
 from locution.data.own.text_files import Rows, find_texts
 from locution.data.own.words import Pieces, TextReader, list_words, plain, tokens
 from locution.data.tables.target import find_target, standardised
@@ -71,7 +73,8 @@ class TextsData:
         if not self.path:
             raise UserError("data.path is missing; allowed: data=TABLE text=COLUMN target=COLUMN, or data=FOLDER.")
         path = Path(self.path)
-        return self.dataset(find_texts(path, self.text, self.target), path.name)
+        files = walk(path) if path.is_dir() else [path]
+        return kept(self, tuple((file, written(file)) for file in files))
 
     def dataset(self, rows: Rows, source: str) -> Dataset:
         """Clean the texts, split them, list their words, and look for near copies across the parts."""
@@ -148,6 +151,13 @@ class TextsData:
         if over:
             said.append(f"{plural(over, 'text')} cut behind {plural(length, what, several)}; data.length=N reads more.")
         return replace(reader, words=tuple(words), length=length, pieces=self.pieces), said
+
+
+@lru_cache(maxsize=1)
+def kept(part: TextsData, stamps: tuple[tuple[Path, tuple[int, int]], ...]) -> Dataset:
+    """Read texts once for all runs of a process, such as those of a comparison, until one of their files changes."""
+    path = Path(part.path)
+    return part.dataset(find_texts(path, part.text, part.target), path.name)
 
 
 def near_copies(texts: Sequence[str], parts: dict[str, torch.Tensor], leaks: str) -> list[str]:
