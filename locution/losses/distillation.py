@@ -117,7 +117,7 @@ class DistillationMethod(Method):
             came, needed = tuple(wanted.shape), tuple(student.shape)
             raise UserError(f"distillation.teacher answers {came}; allowed: {needed}, as the student does.")
         if self.classes is None:
-            self.classes = are_classes(step.whole.targets, student)
+            self.classes = are_classes(step.batch.targets, student)
         if self.classes:
             far = per_example(distillation_loss(wanted, student, self.temperature), targets)
         else:

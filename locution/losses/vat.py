@@ -156,7 +156,7 @@ class VATMethod(Method):
         if not isinstance(step.output, Tensor):
             raise UserError(f"vat came upon answers of {type(step.output).__name__}; allowed: a tensor.")
         if self.classes is None:
-            self.classes = are_classes(step.whole.targets, step.output)
+            self.classes = are_classes(step.batch.targets, step.output)
         if self.entropy and not self.classes:
             raise UserError(
                 f"vat.entropy is {self.entropy} and the targets are values; allowed: 0, for they have none."
