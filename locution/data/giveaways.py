@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from locution.data.chance import Column
 from locution.engine.random import generator
 
 NEARLY = 0.99
 FEWEST, FEWEST_OF_A_CLASS = 40, 8  # in fewer rows than these, one column tells the answer by chance
 FOLDS = 3
-Column = Sequence[str] | NDArray[Any] | torch.Tensor
 
 
 @dataclass(frozen=True)

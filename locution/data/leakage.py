@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from locution.data.chance import RARE, Column, by_chance, expected_copies, surprising
 from locution.data.dataset import Dataset
-from locution.data.giveaways import Column, Giveaway, giveaways
+from locution.data.giveaways import Giveaway, giveaways
 from locution.data.near_duplicate_texts import near_duplicate_texts
 from locution.data.near_duplicates import Pair, near_duplicates
 from locution.engine.batches import TensorBatches
@@ -18,6 +21,7 @@ from locution.errors import UserError
 __all__ = ["Giveaway", "Leak", "Pair", "giveaways", "leaks", "near_duplicate_texts", "near_duplicates"]
 
 Examples = Tensor | Sequence[str]
+MOST_COLUMNS = 2000
 MOST_WORK = 2e10  # multiplications: some seconds; beyond it, fewer held-out examples are looked at
 
 
@@ -66,22 +70,42 @@ def leaks(
     Reference: S. Kaufman, S. Rosset, C. Perlich, O. Stitelman, 2012, "Leakage in data mining: formulation, detection,
     and avoidance", section 3.
     """
-    found = duplicates(train, test, train_targets, test_targets, part)
-    if columns is None and isinstance(train, Tensor) and train.dim() == 2 and 2 <= train.shape[1] <= 2000:
-        columns = {f"column {at}": train[:, at] for at in range(train.shape[1])}
-    if columns and train_targets is not None and (train_targets.dim() == 1 or train_targets.shape[1:] == (1,)):
+    seen, held = as_columns(train), as_columns(test)
+    found = duplicates(train, test, train_targets, test_targets, part=part, seen=seen, held=held)
+    columns = {f"column {at}": column for at, column in enumerate(seen)} if columns is None else columns
+    plain = train_targets is not None and (train_targets.dim() == 1 or train_targets.shape[1:] == (1,))
+    if len(columns) > 1 and plain and train_targets is not None:
         found += [giveaway_leak(one) for one in giveaways(columns, train_targets)]
     return found
 
 
+def as_columns(examples: Examples) -> list[NDArray[Any]]:
+    """Take numbers (N, F) as columns; pictures and texts have none, nor do too many numbers."""
+    if not isinstance(examples, Tensor) or examples.dim() != 2 or examples.shape[1] > MOST_COLUMNS:
+        return []
+    return list(examples.detach().cpu().numpy().T)
+
+
 def duplicates(
-    train: Examples, test: Examples, train_targets: Tensor | None, test_targets: Tensor | None, part: str
+    train: Examples,
+    test: Examples,
+    train_targets: Tensor | None,
+    test_targets: Tensor | None,
+    *,
+    part: str = "test",
+    seen: Sequence[Column] = (),
+    held: Sequence[Column] = (),
 ) -> list[Leak]:
-    """Find held-out examples that stand in training, or nearly do: one leak for each of the two."""
+    """Find held-out examples that stand in training, or nearly do: one leak for each of the two.
+
+    `seen` and `held` are the columns of the two parts, where there are any: rows of few and coarse columns meet by
+    chance, and no more of them than that explains are no leak.
+    """
     if not len(train) or not len(test):
         return []
     same = copies(train, test)
     taken = {pair.second for pair in same}
+    same = same if surprising(len(same), expected_copies(seen, len(test))) else []
     rows = looked_at(train, test)
     if isinstance(train, Tensor) and isinstance(test, Tensor):
         near = near_duplicates(train, test[rows])
@@ -89,6 +113,7 @@ def duplicates(
         near = near_duplicate_texts([str(t) for t in train], [str(t) for t in test])
     near = [replace(pair, second=rows[pair.second]) for pair in near]
     near = [pair for pair in near if pair.second not in taken]
+    near = [pair for pair in near if not seen or by_chance(seen, held, pair.first, pair.second) < RARE]
     found = []
     for kind, pairs in (("copies", same), ("near copies", near)):
         if pairs:
@@ -167,8 +192,8 @@ def dataset_leaks(data: Dataset) -> list[Leak]:
             continue
         answers = train.targets if isinstance(train.targets, Tensor) else None
         theirs = held.targets if isinstance(held.targets, Tensor) else None
-        columns: dict[str, Column] | None = None if part == "test" else {}
-        found += leaks(train.inputs, held.inputs, answers, theirs, columns=columns, part=part)
+        once = answers if part == "test" else None  # what gives the target away is said once
+        found += leaks(train.inputs, held.inputs, once, theirs, part=part)
     return found
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from locution.engine.random import generator
 from locution.errors import UserError
 
-NEIGHBOUR = 5  # up to this many copies of one example do not pass for what is usual
-USUAL = {"rows": 0.07, "pictures": 0.2}  # of the usual distance to the fifth neighbour; further apart is chance
-WIDEST = {"rows": 0.05, "pictures": 0.22}  # of the distance of any two
+NEIGHBOUR, FARTHER = 5, 10  # four copies of one example do not pass for what is usual
+USUAL = {"rows": 0.07, "pictures": 0.2}  # of the distance to the fifth neighbour, at most
+WIDEST = {"rows": 0.05, "pictures": 0.22}  # of the distance of any two, at most
+CHANCE = 0.01  # of finding even one pair where there is none
 SAMPLE, CHUNK = 1000, 1024
-FEWEST = 4  # in fewer columns than these, numbers come close by chance
 THUMBNAIL = 16
 
 
@@ -33,9 +33,10 @@ def near_duplicates(first: Tensor, second: Tensor) -> list[Pair]:
 
     Numbers in columns (N, F) are standardised; pictures (N, C, H, W), or anything else of more than two axes, are
     made small and freed of brightness and contrast. Two examples are near duplicates if they are far closer than
-    neighbours of this data usually are: closer than 7 % (pictures: 20 %) of the usual distance from an example to its
-    fifth neighbour in `first`. In fewer than four columns that vary, only copies count, for there numbers come close
-    by chance. Not finite counts as zero.
+    neighbours of this data are: closer than 7 % (pictures: 20 %) of the distance from the one in `first` to its fifth
+    neighbour there; less where the data have so few dimensions that examples come as close by chance (a share rho of
+    that distance holds 5 rho ** dimensions others; the dimensions are estimated from the data). Not finite counts as
+    zero.
 
     Returns at most one pair for each example of `second`, with the one of `first` that it is most alike, closest
     pairs first. Errors: UserError where the shapes do not fit.
@@ -47,7 +48,8 @@ def near_duplicates(first: Tensor, second: Tensor) -> list[Pair]:
     >>> near_duplicates(train, test)
     [Pair(first=42, second=3, likeness=1.0)]
 
-    Reference: B. Barz, J. Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 3.
+    Reference: B. Barz, J. Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 3;
+    dimensions: E. Levina, P. Bickel, 2004, "Maximum likelihood estimation of intrinsic dimension", section 3.
     """
     if first.shape[1:] != second.shape[1:]:
         shapes = f"{tuple(first.shape[1:])} and {tuple(second.shape[1:])}"
@@ -56,14 +58,20 @@ def near_duplicates(first: Tensor, second: Tensor) -> list[Pair]:
         return []
     kind = "rows" if first.dim() <= 2 else "pictures"
     a, b = (rows if kind == "rows" else pictures)(first, second)  # (N, F), (M, F)
-    varying = int((a != a[0]).any(0).sum())
-    reach, whole = tolerance(a, kind) if varying >= FEWEST else (0.0, 1.0)
-    pairs = []
+    share, usual, whole = closeness(a, len(b), kind)
+    reach, least = min(share * usual, WIDEST[kind] * whole), 1e-6 * whole
+    close = []
     for start, distances in chunks(b, a):
-        for at, nearest in enumerate(distances.argmin(1).tolist()):
-            apart = float((a[nearest] - b[start + at]).norm())  # anew: a product of matrices is less exact
-            if apart <= reach + 1e-6 * whole:
-                pairs.append(Pair(nearest, start + at, round(max(0.0, 1 - apart / whole), 4)))
+        for at, nearest in enumerate(distances.argmin(1).tolist(), start):
+            apart = float((a[nearest] - b[at]).norm())  # anew: a product of matrices is less exact
+            if apart <= reach + least:
+                close.append((nearest, at, apart))
+    around = neighbours(a, sorted({nearest for nearest, _, apart in close if apart > least}))
+    pairs = [
+        Pair(nearest, at, round(max(0.0, 1 - apart / whole), 4))
+        for nearest, at, apart in close
+        if apart <= least or apart <= share * around[nearest]
+    ]
     return sorted(pairs, key=lambda pair: (-pair.likeness, pair.second))
 
 
@@ -101,18 +109,39 @@ def chunks(queries: Tensor, among: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield start, squares + part.square().sum(1, keepdim=True) - 2 * part @ among.T  # (chunk, N)
 
 
-def tolerance(points: Tensor, kind: str) -> tuple[float, float]:
-    """Say how close is too close for chance, and how far apart any two usually are.
+def neighbours(points: Tensor, asked: list[int]) -> dict[int, float]:
+    """Measure the distance from some of the points to their fifth neighbour."""
+    found: dict[int, float] = {}
+    rank = min(NEIGHBOUR + 1, len(points))  # each is its own nearest
+    for start, distances in chunks(points[asked], points):
+        fifth = distances.clamp(min=0).topk(rank, largest=False).values[:, -1].sqrt()
+        found |= dict(zip(asked[start : start + CHUNK], fifth.tolist(), strict=True))
+    return found
 
-    Copies among the points themselves do not count, as long as an example has no more than four.
+
+def closeness(points: Tensor, count: int, kind: str) -> tuple[float, float, float]:
+    """Say how close is too close for chance: as a share of the distance to the fifth neighbour, how far that usually
+    is, and how far apart any two are.
+
+    `count` examples are looked for, so each may come so close by chance only as seldom as CHANCE / count.
     """
     draw = generator(0, "near_duplicates")
     sample = points[torch.randperm(len(points), generator=draw)[:SAMPLE].sort().values]
-    neighbours = min(NEIGHBOUR + 1, len(points))  # each is its own nearest
-    fifth, far = [], []
+    if len(points) <= FARTHER:
+        return 0.0, 0.0, 1.0
+    fifth, tenth, far = [], [], []
     for _, distances in chunks(sample, points):
         distances = distances.clamp(min=0)
-        fifth.append(distances.topk(neighbours, largest=False).values[:, -1])
+        nearest = distances.topk(FARTHER + 1, largest=False).values.sqrt()  # each is its own nearest
+        fifth.append(nearest[:, NEIGHBOUR])
+        tenth.append(nearest[:, FARTHER])
         far.append(distances.mean(1))
-    usual, whole = float(torch.cat(fifth).median().sqrt()), float(torch.cat(far).mean().sqrt())
-    return min(USUAL[kind] * usual, WIDEST[kind] * whole), max(whole, 1e-12)
+    whole = max(float(torch.cat(far).mean().sqrt()), 1e-12)
+    near, further = torch.cat(fifth), torch.cat(tenth)
+    there = near > 1e-6 * whole
+    if not bool(there.any()):
+        return 0.0, 0.0, whole
+    growth = float((further[there] / near[there]).log().mean())  # (1/5 + ... + 1/9) / dimensions, on average
+    dimensions = sum(1 / n for n in range(NEIGHBOUR, FARTHER)) / max(growth, 1e-3)
+    rare = (CHANCE / (NEIGHBOUR * count)) ** (1 / dimensions)
+    return min(USUAL[kind], rare), float(near.median()), whole

@@ -76,7 +76,8 @@ class TableData:
         held = self.development + self.test
         require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is learnt from")
         require(self.one_hot >= 1, "data.one_hot", self.one_hot, "a whole number from 1, usually 32")
-        require((self.batch_size or 1) >= 1, "data.batch_size", self.batch_size, "a whole number from 1, or null")
+        size = self.batch_size
+        require(size is None or size >= 1, "data.batch_size", size, "a whole number from 1, or null")
         ways = [name for name in ("time", "group") if getattr(self, name)]
         ways += ["split"] if isinstance(self.split, str) else []
         require(len(ways) <= 1, f"data.{' and data.'.join(ways)}", "given", "one of the ways to split")

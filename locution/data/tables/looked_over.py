@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from locution.data.chance import Column as Cells
 from locution.data.dataset import Dataset
-from locution.data.giveaways import Column as Cells
 from locution.data.giveaways import giveaways
 from locution.data.leakage import Leak, duplicates, giveaway_leak
 from locution.data.tables.columns import Column
@@ -30,24 +30,27 @@ def table_leaks(
     """Find what leaks in a table: rows of training in the held-out parts, columns that give the target away, groups
     and moments that a split at random tears apart.
     """
-    found: list[Leak] = []
     assert isinstance(data.train, TensorBatches)
-    for part, held in (("test", data.test), ("development", data.development)):
-        if held is not None:
-            found += duplicates(data.train.inputs, held.inputs, data.train.targets, held.targets, part)
     answers = target.encode([raw.columns[target.name][row] for row in split.train])
-    cells = {column.name: as_read(column, [raw.columns[column.name][row] for row in split.train]) for column in columns}
-    used = {name: cells[name] for name in cells if next(c for c in columns if c.name == name).kind != "none"}
-    if len(used) > 1:
-        found += [giveaway_leak(one) for one in giveaways(used, answers)]
+    used = [column for column in columns if column.kind != "none"]
+    cells = {column.name: as_read(column, raw, split.train) for column in used}
+    found: list[Leak] = []
+    for part, rows, held in (("test", split.test, data.test), ("development", split.development, data.development)):
+        if held is not None:
+            others = [as_read(column, raw, rows) for column in used]
+            told = (data.train.inputs, held.inputs, data.train.targets, held.targets)
+            found += duplicates(*told, part=part, seen=list(cells.values()), held=others)
+    if len(cells) > 1:
+        found += [giveaway_leak(one) for one in giveaways(cells, answers)]
     if split.said.startswith("at random"):
         found += torn_apart(raw, split, columns)
     return found
 
 
-def as_read(column: Column, cells: Sequence[str]) -> Cells:
-    """Read a column's cells as what they are: numbers, with nan where nothing is, or words."""
-    if column.kind in ("category", "none"):
+def as_read(column: Column, raw: RawTable, rows: Sequence[int]) -> Cells:
+    """Read a column's cells in some rows as what they are: numbers, with nan where nothing is, or words."""
+    cells = [raw.columns[column.name][row] for row in rows]
+    if column.kind == "category":
         return ["" if missing(cell) else cell for cell in cells]
     return np.asarray(finite([None if missing(cell) else column.reader(cell) for cell in cells]))
 

@@ -36,7 +36,8 @@ class RawTable:
 
     def take(self, rows: list[int]) -> RawTable:
         """Take some rows."""
-        return RawTable({name: [cells[row] for row in rows] for name, cells in self.columns.items()}, self.where)
+        taken = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
+        return RawTable(taken, self.where, self.said)
 
 
 def read_table(path: str | Path, separator: str = "") -> RawTable:

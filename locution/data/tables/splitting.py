@@ -94,7 +94,8 @@ def by_group(table: RawTable, name: str, shares: tuple[float, float], seed: int)
     for at in order:
         group = groups[at]
         half = sizes[group] / 2  # a part may be over its share by half a group
-        part = next((p for p in (1, 0) if filled[p] + half <= wanted[p]), None)
+        fitting = [part for part in (1, 0) if filled[part] + half <= wanted[part]]
+        part = min(fitting, key=lambda p: filled[p] / max(1, wanted[p]), default=None)
         place[group] = 0 if part is None else part + 1
         if part is not None:
             filled[part] += sizes[group]
