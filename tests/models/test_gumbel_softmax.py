@@ -152,6 +152,15 @@ def test_a_step_equals_one_written_by_hand() -> None:
     same(dict(model.named_parameters()), dict(done.model.named_parameters()), 1e-6)
 
 
+@pytest.mark.parametrize("hard", [False, True])
+def test_what_comes_next_sees_classes_themselves_if_they_are_asked_for(hard: bool) -> None:
+    made, seen = engine([], gumbel={"hard": hard}), list[Tensor]()
+    made.model.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    made.fit(pictures(), steps=1)
+    distance = (seen[0] - seen[0].round()).abs().max().item()
+    assert distance < 1e-6 if hard else distance > 0.1
+
+
 def test_every_step_draws_anew_and_a_step_only_once() -> None:
     made, seen = engine(["sam"]), list[Tensor]()
     objective = made.turns[0].objective
