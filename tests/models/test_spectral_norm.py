@@ -13,12 +13,14 @@ from torch.nn.functional import cross_entropy
 from locution.engine import Batch, Engine, Plan, TensorBatches, Turn
 from locution.errors import UserError
 from locution.models.spectral_norm import (
+    Divided,
     SpectralNormMethod,
     advance,
     lipschitz_bound,
     normalised_layers,
     plain,
     spectral_norm,
+    stretch,
 )
 
 
@@ -164,3 +166,17 @@ def test_the_bound_of_a_convolution_is_not_below_its_true_norm() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="spectral_norm"):
         SpectralNormMethod(**settings)
+
+
+def test_gradients_of_gradients_are_those_of_the_formula() -> None:
+    """A critic with a gradient penalty differentiates twice through the divided weight."""
+    stream = torch.Generator().manual_seed(0)
+    weight, lead = torch.randn(4, 3, 2, generator=stream), torch.nn.functional.normalize(torch.ones(6), dim=0)
+    probe = torch.randn(4, 3, 2, generator=stream)
+    found = []
+    for divide in (Divided.apply, lambda w, v: w / stretch(w, v)[1]):
+        own = weight.clone().requires_grad_()
+        (first,) = torch.autograd.grad((divide(own, lead) ** 3 * probe).sum(), own, create_graph=True)
+        (second,) = torch.autograd.grad((first**2).sum(), own)
+        found.append((first.detach(), second))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
