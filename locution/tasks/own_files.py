@@ -68,7 +68,8 @@ class OwnFiles:
         recipe = with_objective(recipe, data.labels)
         judged = self.inner.evaluate if data.labels else in_units
         results = judged(recipe, job, model, quiet=quiet)
-        results.notes += notes(job)
+        *read, built = notes(job)
+        results.data |= {"how they were read": " ".join(read), "model": built.removeprefix("model: ")}
         results.warnings += data.warnings
         return results
 
