@@ -152,6 +152,10 @@ def test_a_step_equals_one_written_by_hand(settings: dict[str, Any], unlabelled:
     close(weights(done), by_hand(method, batch))
 
 
+def test_it_comes_behind_what_weighs_the_loss_of_the_targets() -> None:
+    assert VATMethod.after == ("distillation",)
+
+
 # What it promises ------------------------------------------------------------------------------------------
 
 
