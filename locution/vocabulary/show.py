@@ -48,6 +48,7 @@ def term(name: str, *, run: bool = False) -> None:
     from rich.console import Console
     from rich.padding import Padding
     from rich.syntax import Syntax
+    from rich.table import Table
     from rich.text import Text
 
     entry = Entry(lookup.find(name))
@@ -69,9 +70,11 @@ def term(name: str, *, run: bool = False) -> None:
         ("see it run", f"locution train {found.recipe}" if found.recipe else ""),
         *worth(entry),
     ]
+    table = Table.grid(padding=(0, 2, 0, 0))
     for label, fact in facts:
         if fact:
-            console.print(Text(f"{label:<12}", style="dim"), Text(str(fact)), sep="")
+            table.add_row(Text(label, style="dim"), Text(str(fact)))
+    console.print(table)
     if run:
         _run(entry)
 
