@@ -71,5 +71,5 @@ class WordSwapMethod(Method):
         lengths = (words != PADDING).sum(1)  # (N,)
         swaps = (lengths * self.share).round().long().clamp(min=1)
         for turn in range(int(swaps.max()) if len(words) else 0):
-            words = swap_words(words, *draw_places(lengths, draw), (turn < swaps) & (lengths > 1))
+            words = swap_words(words, *draw_places(lengths, draw), turn < swaps)
         return replace(batch, inputs=words)
