@@ -77,6 +77,10 @@ def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
         decode(tmp_path / "f.tiff", 12, colour=False).ravel(), np.linspace(0, 255, 144), atol=0.51
     )
     assert eight_bits(np.array([np.nan, np.inf, -np.inf, 300.0])).tolist() == [0, 0, 0, 255]
+    dark = np.array([100, 250])
+    assert [eight_bits(dark.astype(kind)).tolist() for kind in ("<u2", ">u2", "i4", "u1")] == [[0, 1]] * 2 + [
+        [100, 250]
+    ] * 2
 
 
 def test_what_is_transparent_is_white_and_palettes_are_read(tmp_path: Path) -> None:

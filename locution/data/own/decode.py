@@ -129,7 +129,7 @@ def eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
     values = np.nan_to_num(np.asarray(pixels, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if pixels.dtype.kind == "f":
         values = values * 255 if values.max(initial=0.0) <= 1 else values
-    elif values.max(initial=0.0) > 255 or pixels.dtype == np.uint16:
+    elif values.max(initial=0.0) > 255 or (pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2):
         values = values / 257
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
