@@ -33,17 +33,28 @@ def perturbation(
     improving generalization", equation 2. Kwon, Kim, Park, Choi, 2021, "ASAM: adaptive sharpness-aware
     minimization for scale-invariant learning of deep neural networks", equation 8.
     """
+    steps = [gradient.clone() for gradient in gradients]
+    perturb(weights, steps, rho, adaptive)
+    return steps
+
+
+def perturb(weights: Sequence[Tensor], gradients: list[Tensor], rho: float, adaptive: bool) -> None:
+    """Turn gradients, in their own memory, into the step to the worst neighbour: large models notice the difference.
+
+    >>> steps = [torch.tensor([0.6, 0.8])]
+    >>> perturb([torch.tensor([3.0, 4.0])], steps, rho=0.5, adaptive=False)
+    >>> steps
+    [tensor([0.3000, 0.4000])]
+    """
     if not gradients:
-        return []
-    steps: list[Tensor] = list(gradients)
+        return
     if adaptive:
         sizes = torch._foreach_add(torch._foreach_abs(list(weights)), STABLE)
-        steps = list(torch._foreach_mul(steps, sizes))
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(steps)))
-    scale = rho / norm.clamp_(min=TINY)
+        torch._foreach_mul_(gradients, sizes)
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if adaptive:
-        steps = list(torch._foreach_mul(steps, sizes))
-    return list(torch._foreach_mul(steps, scale))
+        torch._foreach_mul_(gradients, sizes)
+    torch._foreach_mul_(gradients, rho / norm.clamp_(min=TINY))
 
 
 class SAM(Wrapper):
@@ -100,11 +111,11 @@ class SAM(Wrapper):
 
     @torch.no_grad()
     def climb(self, weights: list[Tensor]) -> None:
-        """Show the weights at their worst neighbour; what they are stays in memory that nobody writes to."""
+        """Show the weights at their worst neighbour, in their gradients' memory; what they are stays where it was."""
         if not weights:
             return
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        moved = perturbation(weights, gradients, self.rho, self.adaptive)
+        moved = [weight.grad for weight in weights if weight.grad is not None]
+        perturb([weight.data for weight in weights], moved, self.rho, self.adaptive)
         torch._foreach_add_(moved, [weight.data for weight in weights])
         for weight, place in zip(weights, moved, strict=True):
             weight.data = place
