@@ -108,8 +108,11 @@ def pictures(term: Term, stored: Stored) -> Iterator[tuple[str, str]]:
 
 def _alts(term: Term, stored: Stored) -> Iterator[tuple[str, str]]:
     for metric, rows in _by_metric(stored).items():
-        words = "; ".join(row.words for row in rows).replace("[", "").replace("]", "")
-        yield _file(term, metric), f"differences of {metric}, a dot a seed: {words}"
+        words = [
+            f"{row.name} {_signed(row.mean)}, 95 % between {figure(row.low)} and {figure(row.high)}, {row.verdict}"
+            for row in rows
+        ]
+        yield _file(term, metric), f"differences of {metric}, a dot a seed: {'; '.join(words)}"
 
 
 def _file(term: Term, metric: str) -> str:
