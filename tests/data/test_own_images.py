@@ -146,6 +146,23 @@ def test_a_decompression_bomb_is_left_out_and_said(tmp_path: Path) -> None:
     assert "11,000 x 11,000 pixels, more than 100,000,000" in line
 
 
+@pytest.mark.parametrize("error", [SyntaxError("broken\nchunk"), struct.error(), IndexError("out"), MemoryError()])
+@pytest.mark.parametrize("where", ["PIL.Image.open", "locution.data.own.decode.upright"])
+def test_whatever_a_decoder_raises_is_a_damaged_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    file = save(tmp_path / "a.png", noise(0))
+
+    def broken(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(where, broken)
+    with pytest.raises(Damaged) as refused:
+        decode(file, 8, colour=True)
+    assert str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_two_hundred_damaged_files_give_a_picture_or_a_line(tmp_path: Path) -> None:
     chance, results = random.Random(0), set()
     sound = [
