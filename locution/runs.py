@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from locution import conclusion, config
-from locution.beginning import build_engine, build_task, fine_tune, read_recipe
+from locution.beginning import build_engine, build_task, read_recipe
 from locution.engine import Engine, Observer
 from locution.engine.checkpoint import read_checkpoint
 from locution.engine.lock import InUse
@@ -24,6 +24,7 @@ from locution.engine.random import reseed, stream_key
 from locution.engine.run_folder import RunFolder
 from locution.engine.signals import stopping_by_signal
 from locution.errors import UserError
+from locution.models.fine_tuning import fine_tune
 from locution.recipe import Recipe, resolve
 from locution.reporting.results import RunResults
 from locution.tasks.task import Job, Task
@@ -138,10 +139,7 @@ def prepare(recipe: Recipe, task: Task, *, quiet: bool) -> Job:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     reseed(stream_key(recipe.seed, "weights"), torch.device("cpu"))
-    job = task.prepare(recipe, quiet=quiet)
-    if recipe.start:
-        fine_tune(job.model, kept_model(recipe.start, seed=recipe.seed, quiet=quiet).state_dict(), recipe.fresh)
-    return job
+    return task.prepare(recipe, quiet=quiet)
 
 
 def kept_model(where: str, *, seed: int, quiet: bool) -> nn.Module:
@@ -217,6 +215,8 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Obs
     run = Run(folder.path, recipe)
     with folder.lock(), stopping_by_signal() as signals:
         job = prepare(recipe, run.task, quiet=quiet)
+        if recipe.start:
+            fine_tune(job.model, kept_model(recipe.start, seed=recipe.seed, quiet=quiet).state_dict(), recipe.fresh)
         engine = build_engine(recipe, job, folder, partial(kept_model, seed=recipe.seed, quiet=quiet), quiet=quiet)
         kept = read_checkpoint(folder.checkpoints)
         if kept is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,26 @@ def test_two_processes_that_want_the_same_train_it_once() -> None:
     ended = [(one.communicate(timeout=120)[1], one.returncode) for one in both]
     assert [code for _, code in ended] == [0, 0], ended
     assert len(kept()) == 1
+
+
+def test_a_run_with_frozen_layers_answers_alone_from_its_folder() -> None:
+    """What training began from and left alone is kept beside what it moved: the other run is not needed any more."""
+    words = [*SMALL, f"start={BEFORE}", "fresh=layers.6", "+freeze.layers=layers.0"]
+    run = locution.train("digits", *words, quiet=True)
+    moved, left = (load_file(run.folder / name) for name in ("model.safetensors", "frozen.safetensors"))
+    assert set(left) == {"layers.0.weight", "layers.0.bias"}
+    assert not set(left) & set(moved)
+    start = kept_model(BEFORE, seed=0, quiet=True).state_dict()
+    assert all(torch.equal(left[name], start[name]) for name in left)
+    shutil.rmtree(KEPT)
+    again = locution.Run.open(run.folder)
+    assert again.evaluate().metrics[0].value == again.results["metrics"]["accuracy"]["value"]
+    job = again.job()
+    model = again.load(job)
+    said = again.predict(["test:0", "test:1"])
+    answers = model(job.data.test.inputs[:2]).argmax(1).tolist()
+    assert [int(line.split()[0]) for line in said] == answers
+    assert not KEPT.exists()
 
 
 def test_faults_are_one_line() -> None:

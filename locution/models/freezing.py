@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from torch import nn
 
 from locution.engine.method import Method, Plan
 from locution.errors import UserError, nearest
+from locution.models.surgery import lies_in
 
 
 def matching(model: nn.Module, patterns: str | Sequence[str]) -> list[str]:
@@ -18,11 +18,13 @@ def matching(model: nn.Module, patterns: str | Sequence[str]) -> list[str]:
 
     >>> matching(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), "1.*")
     ['1.weight', '1.bias']
+    >>> matching(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), "0")  # a layer's name: all that is in it
+    ['0.weight', '0.bias']
     """
     names = [name for name, _ in model.named_parameters()]
     chosen: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = [name for name in names if fnmatchcase(name, pattern)]
+        found = [name for name in names if lies_in(name, pattern)]
         if not found:
             guess = nearest(pattern, names)
             hint = f" Did you mean '{guess}'?" if guess else ""
@@ -62,7 +64,7 @@ class FreezeMethod(Method):
 
     Settings
     --------
-    layers: patterns on the parameters' names, of what is frozen; nothing given freezes all but the last layer, so
+    layers: patterns on the names of parameters or of layers, of what is frozen; nothing given freezes all but the last layer, so
     that only a new head learns (a linear probe).
 
     >>> net = FreezeMethod().model(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), Plan())

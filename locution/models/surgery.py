@@ -11,6 +11,16 @@ from torch import nn
 from locution.errors import UserError, nearest
 
 
+def lies_in(name: str, pattern: str) -> bool:
+    """Say whether a parameter, or a layer that holds it, has a name that fits a pattern.
+
+    >>> [lies_in("layers.0.weight", pattern) for pattern in ("layers.0", "*.weight", "layers", "0")]
+    [True, True, True, False]
+    """
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[:depth]), pattern) for depth in range(1, len(parts) + 1))
+
+
 def match_layers(
     model: nn.Module, pattern: str | Sequence[str] = "*", kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
 ) -> dict[str, nn.Module]:

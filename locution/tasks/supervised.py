@@ -20,6 +20,7 @@ from locution.errors import LocutionError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
+from locution.models.fine_tuning import fine_tune
 from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
@@ -33,7 +34,7 @@ from locution.tasks.task import Job
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, FROZEN = "model.safetensors", "frozen.safetensors"
 
 
 class Supervised:
@@ -96,14 +97,20 @@ class Supervised:
         print_metrics(results)
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
-        """Keep the weights."""
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_state(model).items()}
-        save_file(tensors, folder / WEIGHTS)
+        """Keep the weights: those that training moved, and beside them those that it was told to leave alone."""
+        kept = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        trained = trained_state(model).keys()
+        save_file({name: tensor for name, tensor in kept.items() if name in trained}, folder / WEIGHTS)
+        frozen = {name: tensor for name, tensor in kept.items() if name not in trained}
+        if frozen:
+            save_file(frozen, folder / FROZEN)
 
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Build the model as training left it and put the weights in."""
         model = rebuilt(job.model, recipe.built_methods(), recipe.seed)
         load_trained_state(model, load_file(folder / WEIGHTS))
+        if (folder / FROZEN).is_file():
+            fine_tune(model, model.state_dict() | load_file(folder / FROZEN))
         return model.eval()
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
