@@ -84,14 +84,14 @@ class EWCMethod(Method):
 
     name: ClassVar[str] = "ewc"
 
-    strength: float = 100.0
+    strength: float = 200.0
     tasks: Literal["sum", "online"] = "sum"
     decay: float = 1.0
     information: Literal["exact", "empirical"] = "exact"
     examples: int = 1024
 
     def __post_init__(self) -> None:
-        require(self.strength >= 0, "ewc.strength", self.strength, "a number from 0, usually 10 to 1000")
+        require(self.strength >= 0, "ewc.strength", self.strength, "a number from 0, usually 100 to 1000")
         require(self.tasks in ("sum", "online"), "ewc.tasks", self.tasks, "sum or online")
         require(0 <= self.decay <= 1, "ewc.decay", self.decay, "a number from 0 to 1, usually 0.9 to 1")
         fading = self.tasks == "online" or self.decay == 1.0
