@@ -25,7 +25,7 @@ def blend(tensor: Tensor, weight: float, permutation: Tensor) -> Tensor:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise UserError(f"mixup came upon inputs of {kind}; allowed: floating-point numbers, for words do not blend.")
     other = tensor.index_select(0, permutation.to(tensor.device, non_blocking=True))
-    return torch.lerp(other, tensor, weight)
+    return other.lerp_(tensor, weight)  # in the memory of the rows just picked
 
 
 def mixup(

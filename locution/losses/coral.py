@@ -42,7 +42,14 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
 
     Reference: B. Sun, K. Saenko, 2016, "Deep CORAL: correlation alignment for deep domain adaptation", eq. 1.
     """
-    return (covariance(source) - covariance(target)).square().sum() / (4 * source.shape[1] ** 2)
+    width = source.shape[1]
+    if len(source) + len(target) >= width:
+        return (covariance(source) - covariance(target)).square().sum() / (4 * width**2)
+    # of few examples with many features: the same from products of examples, (N, N), (N, M) and (M, M), not of features
+    here, there = ((one - one.mean(0)) * (len(one) - 1) ** -0.5 for one in (source, target))
+    parts = [(one @ other.T).square().sum() for one, other in ((here, here), (here, there), (there, there))]
+    distance: Tensor = parts[0] - 2 * parts[1] + parts[2]
+    return distance / (4 * width**2)
 
 
 def coral_align(source: Tensor, target: Tensor, regularise: float = 1.0) -> Tensor:

@@ -178,6 +178,18 @@ def test_covariance_and_distance_are_numpys() -> None:
     assert abs(float(coral_loss(source, target)) - wanted) < 1e-9
 
 
+@pytest.mark.parametrize("width", [3, 17, 18, 60])
+def test_few_examples_with_many_features_have_the_same_distance(width: int) -> None:
+    """10 and 7 examples: up to 17 features by their covariances, beyond by the products of examples."""
+    source = draws(10, width).double().requires_grad_()
+    target = 2 * draws(7, width, seed=1).double() + 1
+    wanted = (torch.cov(source.T) - torch.cov(target.T)).square().sum() / (4 * width**2)
+    found = coral_loss(source, target)
+    torch.testing.assert_close(found, wanted)
+    slopes = [torch.autograd.grad(one, source, retain_graph=True)[0] for one in (found, wanted)]
+    torch.testing.assert_close(*slopes)
+
+
 def test_gradient_of_the_distance_is_that_of_the_paper() -> None:
     """Sun & Saenko, equation 4: 1 / (d^2 (n - 1)) times the centred source times the difference of covariances."""
     source, target = draws(12, 4).double().requires_grad_(), 2 * draws(9, 4, seed=1).double()
