@@ -173,6 +173,8 @@ class GumbelSoftmaxMethod(Method):
                 raise UserError(f"'gumbel_softmax' came upon a softmax at '{name}' over another axis; allowed: dim=-1.")
             return GumbelSoftmax(self.start, self.hard)
 
+        if not any(isinstance(module, nn.Softmax) for module in model.modules()):
+            raise UserError("'gumbel_softmax' came upon a model without a softmax layer; allowed: categorical_vae.")
         model = replace_layers(model, make, self.layers, (nn.Softmax,))
         self.sampled = [module for module in model.modules() if isinstance(module, GumbelSoftmax)]
         return model

@@ -251,7 +251,11 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         (lambda: GumbelSoftmaxMethod(until=1.5), r"gumbel_softmax\.until is 1\.5; allowed: "),
         (lambda: GumbelSoftmaxMethod(layers=""), r"gumbel_softmax\.layers is ''; allowed: "),
         (lambda: GumbelSoftmax(0.0), r"temperature is 0\.0; allowed: "),
-        (lambda: GumbelSoftmaxMethod().model(nn.Sequential(nn.Linear(2, 2)), Plan()), "matches no layer"),
+        (
+            lambda: GumbelSoftmaxMethod().model(nn.Sequential(nn.Linear(2, 2)), Plan()),
+            "without a softmax layer; allowed: ",
+        ),
+        (lambda: GumbelSoftmaxMethod(layers="x").model(nn.Sequential(nn.Softmax(-1)), Plan()), "'x' matches no layer"),
         (lambda: GumbelSoftmaxMethod().model(nn.Sequential(nn.Softmax(1)), Plan()), "at '0' over another axis"),
         (lambda: engine([]).fit(Endless(), epochs=1), "whose length nobody knows here; allowed: "),
     ]
