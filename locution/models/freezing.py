@@ -64,8 +64,8 @@ class FreezeMethod(Method):
 
     Settings
     --------
-    layers: patterns on the names of parameters or of layers, of what is frozen; nothing given freezes all but the last layer, so
-    that only a new head learns (a linear probe).
+    layers: patterns on the names of parameters or of layers, of what is frozen; nothing given freezes all but the last
+    layer, so that only a new head learns (a linear probe).
 
     >>> net = FreezeMethod().model(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), Plan())
     >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
