@@ -238,6 +238,39 @@ def test_masks_hide_little_and_leave_the_clip_alone() -> None:
     assert torch.equal(hidden, spec_augment(mel, torch.Generator().manual_seed(2)))
 
 
+def test_an_hour_is_hidden_in_time_as_a_second_is() -> None:
+    """A stripe of time for each second, as long as is allowed: at 0.05, up to 0.2 s of each."""
+    mel = torch.randn(4000, 80, generator=torch.Generator().manual_seed(1))
+    hidden = spec_augment(mel, torch.Generator().manual_seed(2), bands=0)
+    rows = (hidden != mel).all(1).float().mean().item()
+    assert 0.05 < rows < 0.15, "40 stripes of 10 frames on average in 4,000"
+    assert not (spec_augment(mel, torch.Generator().manual_seed(2), bands=0, times=0.0) != mel).any()
+
+
+def test_only_what_is_learnt_from_is_roughened(tmp_path: Path) -> None:
+    rough, plain = (
+        synthesise_corpus(CorpusSettings(train=4, dev=2, test=2, everyday=0, silence=0, rough=share), tmp_path / name)
+        for share, name in ((1.0, "rough"), (0.0, "plain"))
+    )
+    for one, other in zip(read_manifest(rough), read_manifest(plain), strict=True):
+        assert (one.path.read_bytes() == other.path.read_bytes()) == (one.split != "train"), one
+
+
+def test_commands_come_first_in_a_mixed_corpus() -> None:
+    settings = CorpusSettings(train=1, dev=1, test=12, everyday=0, kinds={"everyday": 2, "commands": 1})
+    kinds = [kind for _, kind in corpora.requests(settings, "test")]
+    assert set(kinds) == {"everyday", "commands"}
+    assert kinds == sorted(kinds), "the headline figure is of commands"
+
+
+@pytest.mark.parametrize("noisy", [0.0, 1.0])
+def test_the_share_that_gets_noise_is_what_was_asked_for(store: Store, noisy: float) -> None:
+    ordinary, asked = SpokenBatches(store, noisy=0.5), SpokenBatches(store, noisy=noisy)
+    rows = [row for row in range(len(store)) if asked.clip(row, 0, 0)[1]]
+    same = [torch.equal(ordinary.clip(row, 0, 0)[0], asked.clip(row, 0, 0)[0]) for row in rows]
+    assert 0.2 < sum(same) / len(same) < 0.8, "half of them had noise, or had none, before"
+
+
 def test_rough_clips_get_silence_at_their_ends_and_noise_under_them() -> None:
     speech = (0.1 * np.sin(np.arange(16000) / 9)).astype(np.float32)
     longer = noised = 0

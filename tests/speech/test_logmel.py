@@ -69,6 +69,10 @@ def test_padded_waves_give_each_clip_what_it_gets_alone_whatever_lies_behind_it(
         alone = log_mel(waves[row, : lengths[row]])
         torch.testing.assert_close(mel[row, :count], alone, rtol=0, atol=1e-5)
         assert not mel[row, count:].any()
+    quiet = torch.cat([torch.ones(2000).cumsum(0).mul(0.4).sin(), torch.zeros(2100)])  # far below its loudest
+    mel_of_it = log_mel_padded(quiet[None], torch.tensor([4100]))[0][0]
+    torch.testing.assert_close(mel_of_it, log_mel(quiet), rtol=0, atol=1e-5)
+    assert (mel_of_it == mel_of_it.amax() - 2).any(), "eight decades below the loudest, divided by four"
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(log_mel_padded(waves, lengths)[0], mel), "full precision under autocast too"
     with pytest.raises(UserError, match="more than 200 samples"):

@@ -10,8 +10,10 @@ import pytest
 
 import locution
 from locution.errors import UserError
-from locution.runs import Run
+from locution.recipe import resolve
+from locution.runs import Run, prepare
 from locution.speech.frozen import EMBEDDED
+from locution.tasks.recognition import Recognition
 
 SMALL = ("data.train=40", "data.dev=10", "data.test=10", "data.everyday=0", "data.silence=0", "steps=2", "log_every=1")
 
@@ -85,6 +87,35 @@ def test_without_the_cache_the_same_speech_gives_the_same_loss(run: Run) -> None
             losses.append([one["loss"] for one in map(json.loads, lines) if one["kind"] == "step"])
     assert len(losses[0]) == 2
     assert losses[1] == pytest.approx(losses[0], abs=2e-3)
+
+
+def test_without_the_cache_samples_are_what_is_learnt_from(run: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCUTION_CACHE", str(run.folder.parent / "cache"))
+        words = [*SMALL, f"model.encoder={run.folder.parent / 'encoder'}"]
+        fresh, cached = (
+            prepare(resolve("speech", [*words, *more]), Recognition(), quiet=True).batches
+            for more in (["data.cache=false"], [])
+        )
+    assert set(next(iter(fresh.epoch(0, 0))).inputs) >= {"waves", "lengths"}
+    assert set(next(iter(cached.epoch(0, 0))).inputs) >= {"frames", "lengths"}
+
+
+def test_routers_are_watched_where_there_are_some_and_shown_in_the_report(run: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCUTION_CACHE", str(run.folder.parent / "cache"))
+        words = [*SMALL, f"model.encoder={run.folder.parent / 'encoder'}", f"run_dir={run.folder.parent}/routed"]
+        routed = locution.train("speech", *words, "model.projector=shared_moe", "measure_every=1", quiet=True)
+    lines = (routed.folder / "metrics.jsonl").read_text().splitlines()
+    assert any("router/entropy" in json.loads(line) for line in lines)
+    assert "router/entropy" not in (run.folder / "metrics.jsonl").read_text()
+    assert 'id="routing"' in (routed.folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="routing"' not in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_misspelt_setting_of_the_monitor_is_named() -> None:
+    with pytest.raises(UserError, match=r"'patients' is no setting of model.listening. Did you mean 'patience'"):
+        resolve("speech", ["model.listening={patients: 3}"])
 
 
 def test_batches_of_a_budget_and_ones_own_folder_by_its_path_alone(run: Run, tmp_path: Path) -> None:
