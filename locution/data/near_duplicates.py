@@ -59,7 +59,7 @@ def near_duplicates(first: Tensor, second: Tensor) -> list[Pair]:
     kind = "rows" if first.dim() <= 2 else "pictures"
     a, b = (rows if kind == "rows" else pictures)(first, second)  # (N, F), (M, F)
     share, usual, whole = closeness(a, len(b), kind)
-    reach, least = min(share * usual, WIDEST[kind] * whole), 1e-6 * whole
+    reach, least = min(share * usual, WIDEST[kind] * whole), 1e-9 * whole
     close = []
     for start, distances in chunks(b, a):
         for at, nearest in enumerate(distances.argmin(1).tolist(), start):

@@ -131,8 +131,9 @@ def test_copies_in_training_do_not_hide_what_is_near() -> None:
     assert {pair.second for pair in near_duplicates(train, test)} == set(range(5))
 
 
-def test_in_few_columns_numbers_are_near_by_chance() -> None:
-    train, test = torch.rand(5000, 3, generator=draw()), torch.rand(1000, 3, generator=draw(1))
+@pytest.mark.parametrize("columns", [2, 3])
+def test_in_few_columns_numbers_are_near_by_chance(columns: int) -> None:
+    train, test = torch.rand(5000, columns, generator=draw()), torch.rand(1000, columns, generator=draw(1))
     assert near_duplicates(train, test) == []
     test[7] = train[11]
     assert [(pair.first, pair.second) for pair in near_duplicates(train, test)] == [(11, 7)]

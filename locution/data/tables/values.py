@@ -31,6 +31,9 @@ def number(text: str, comma: bool = False) -> float | None:
     >>> number("1,200.5"), number("1.200,5", comma=True), number("12 %"), number("-inf"), number("1_0")
     (1200.5, 1200.5, 12.0, -inf, None)
     """
+    value = None if comma else as_float(text)  # most cells need no more than this
+    if value is not None:
+        return value
     plain = text.strip().strip("%$€£").strip()
     if comma:
         if not plain or not COMMA.fullmatch(plain.lower()):
@@ -40,13 +43,16 @@ def number(text: str, comma: bool = False) -> float | None:
         if not THOUSANDS.fullmatch(plain):
             return None
         plain = plain.replace(",", "")
-    if "_" in plain:
-        return None
+    return as_float(plain)
+
+
+def as_float(text: str) -> float | None:
+    """Read a number as Python writes it, but for underscores and nan."""
     try:
-        value = float(plain)
+        value = float(text)
     except ValueError:
         return None
-    return None if math.isnan(value) else value
+    return None if math.isnan(value) or "_" in text else value
 
 
 def date(text: str, month_first: bool = False) -> float | None:
