@@ -385,6 +385,9 @@ def test_parts_that_are_missing_are_drawn_from_those_to_learn_from() -> None:
     assert [len(rows) for rows in parts.values()] == [16, 4, 5]
     assert parts["test"].tolist() == [20, 21, 22, 23, 24]
     assert line.endswith("as the data say; development drawn from those to learn from.")
+    rare = (torch.arange(100) % 10 == 3).long()
+    drawn, _ = into_parts(rare, [None] * 100, (0.2, 0.3), seed=0)
+    assert [int(rare[rows].sum()) for rows in drawn.values()] == [5, 2, 3], "each class by the same share"
     with pytest.raises(UserError, match="none to learn from"):
         into_parts(torch.zeros(3).long(), ["test"] * 3, (0.1, 0.1), seed=0)
     assert [part_named(name) for name in ("VAL", " Testing ", "tests")] == ["development", "test", None]
@@ -422,7 +425,7 @@ def test_many_pictures_stay_bytes_and_train_as_numbers(tmp_path: Path, monkeypat
 def test_pictures_are_read_once_until_one_changes(tmp_path: Path) -> None:
     data = loaded(folder(tmp_path, count=6))
     assert loaded(tmp_path) is data
-    assert loaded(tmp_path, size=8) is not data
+    assert loaded(tmp_path, size=8).inputs == (3, 8, 8)
     data = loaded(tmp_path)
     file = save(tmp_path / "class_0" / "0.png", noise(321))
     os.utime(file, (1, 1))

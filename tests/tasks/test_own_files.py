@@ -98,7 +98,8 @@ def test_values_are_judged_and_answered_in_their_own_units(tmp_path: Path) -> No
     source = table(tmp_path / "mine.csv", 120, values=True)
     run = train("texts", source, tmp_path / "run", "target=answer", "steps=150")
     figures = {name: figure["value"] for name, figure in run.results["metrics"].items()}
-    assert figures["mae"] < 25, "in units of the table, where the spread is 56"
+    assert 1 < figures["mae"] < 25, "in units of the table, where the spread is 56"
+    assert 5 < figures["mse"] < 900
     assert figures["r2"] > 0.7
     low, high = (float(line) for line in run.predict(["w1 w2 w3 w4 w5", "more more more w1 w2"]))
     assert 980 < low < 1060 < 1100 < high < 1180
