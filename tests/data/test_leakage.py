@@ -139,6 +139,13 @@ def test_in_few_columns_numbers_are_near_by_chance(columns: int) -> None:
     assert [(pair.first, pair.second) for pair in near_duplicates(train, test)] == [(11, 7)]
 
 
+def test_where_examples_lie_close_together_closeness_is_no_sign() -> None:
+    crowd = 0.01 * torch.randn(400, 6, generator=draw())  # closer to each other than the rest by a hundred times
+    train = torch.cat([crowd[:300], torch.randn(700, 6, generator=draw(1))])
+    assert near_duplicates(train, crowd[300:]) == []
+    assert {pair.second for pair in near_duplicates(train, torch.cat([crowd[300:], crowd[:2] + 1e-5]))} == {100, 101}
+
+
 def test_a_table_of_many_rows_is_looked_over_within_seconds_and_without_alarm() -> None:
     train, test = torch.randn(7000, 50, generator=draw()), torch.randn(3000, 50, generator=draw(1))
     test[2999] = train[6999] * 1.0001
