@@ -15,7 +15,7 @@ from locution.errors import UserError
 from locution.losses.basic import CrossEntropy
 from locution.models.dropconnect import DropConnect, DropConnectMethod
 from locution.models.dropout import DropoutMethod, DropUnits, Masks, droppable, masked_moments
-from locution.models.lora import LoRAMethod
+from locution.models.lora import LoRA, LoRAMethod
 from locution.optimizers.sam import SAMMethod
 
 
@@ -294,3 +294,47 @@ def test_together_with_lora_and_dropconnect_their_layers_keep_their_names() -> N
 def test_settings_out_of_range_are_refused(setting: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"dropout.{setting} is {value!r}; allowed"):
         DropoutMethod(**{setting: value})
+
+
+def test_it_stands_before_what_lora_and_dropconnect_make() -> None:
+    """Before the layer inside it would miss the update of LoRA, and all of DropConnect, which reads its weight only."""
+    for other, kind in ((DropConnectMethod(layers="2"), DropConnect), (LoRAMethod(layers="2", rank=2), LoRA)):
+        made = engine(DropoutMethod(layers="2"), other).fit(data(), steps=1)
+        before = [module for module in made.model.modules() if module._forward_pre_hooks and module is not made.model]
+        assert [type(module) for module in before] == [kind]
+
+
+def test_channels_of_a_convolution_within_dropconnect() -> None:
+    layer, x = identity("conv")
+    method = DropoutMethod(p=0.5, layers="*", form="channel")
+    model = method.model(DropConnectMethod(p=0.0).model(layer, Plan()), Plan())
+    maps = sees(method, model, inputs=x).flatten(2)
+    assert bool((maps == maps[:, :, :1]).all())
+
+
+def test_sequences_may_grow_longer_from_step_to_step() -> None:
+    layer, x = identity("linear")
+    method = DropoutMethod(p=0.5, layers="*")
+    model = method.model(layer, Plan())
+    found = [sees(method, model, number, inputs=x[:, :length]) for number, length in enumerate((5, 3, 5))]
+    assert [tuple(one.shape) for one in found] == [(6, 5, 4), (6, 3, 4), (6, 5, 4)]
+    again = DropoutMethod(p=0.5, layers="*")
+    layer, x = identity("linear")
+    assert torch.equal(sees(again, again.model(layer, Plan()), 2, inputs=x), found[2]), "whatever came before"
+
+
+def test_more_rows_than_the_step_has_examples_go_round() -> None:
+    layer, x = identity("linear")
+    method = DropoutMethod(p=0.5, layers="*")
+    model = method.model(layer, Plan())
+    own = sees(method, model, inputs=x)  # six
+    found = model(torch.ones(9, 5, 4)).detach()
+    assert torch.equal(found[:6], own)
+    assert torch.equal(found[6:], own[:3])
+
+
+def test_the_precision_of_what_comes_in_stays() -> None:
+    layer, x = identity("linear")
+    method = DropoutMethod(p=0.5, layers="*")
+    found = sees(method, method.model(layer.bfloat16(), Plan()), inputs=x.bfloat16())
+    assert found.dtype is torch.bfloat16
