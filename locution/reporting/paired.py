@@ -11,6 +11,7 @@ from locution.reporting.markup import Html, tag
 from locution.reporting.units import figure
 
 ROW, SIDE, FOOT = 46.0, 8.0, 30.0
+LETTER = 7.0  # how wide a letter of a name is, about
 COLOURS = {"helps": "c3", "hurts": "c2"}
 # what a picture needs that stands in no page: the colours of the report, light and dark
 STYLE = """
@@ -110,18 +111,29 @@ def cost_chart(rows: Sequence[Paired], *, better: str, plain: str = "plain") -> 
     for value in ticks(least, most):
         drawn.append(letters(x(value), bottom + 16, f"{short(value)}x", anchor="middle"))
     drawn.append(letters((left + WIDTH - 14) / 2, HEIGHT - 4, "time of training", "tick quiet", "middle"))
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []
     for row in [Paired(plain, (), 0.0, 0.0, 0.0, time=1.0), *sorted(kept, key=lambda row: row.time)]:
         across, down = x(row.time), y(row.mean)
         drawn.append(rule(across, y(row.low), across, y(row.high), f"between thin {row.colour}"))
         drawn.append(dot(across, down, row.colour, f"{row.words}; {row.time:.2f}x"))
-        late = across > 0.7 * WIDTH
-        beside = down + 4.0
-        for _ in range(20):  # names do not lie on one another, as long as there is room
-            if all(abs(beside - other) >= 13 or abs(across - there) >= 0.3 * WIDTH for there, other in taken):
-                break
-            beside = beside + 13.0 if beside < bottom - 17 else 16.0
-        taken.append((across, beside))
+        wide = LETTER * len(row.name)
+        late = across + 9 + wide > WIDTH - 14
+        start = across - 9 - wide if late else across + 9
+        beside = free(taken, start, start + wide, down + 4.0, bottom)
+        taken.append((start, start + wide, beside))
         drawn.append(letters(across + (-9 if late else 9), beside, row.name, "row", "end" if late else "start"))
     alt = "; ".join(f"{row.words}, {row.time:.2f} times as long" for row in kept)
     return svg(WIDTH, HEIGHT, alt, *drawn)
+
+
+def free(taken: Sequence[tuple[float, float, float]], start: float, stop: float, at: float, bottom: float) -> float:
+    """Find a height near the one wanted at which a name from start to stop lies on no other, as long as there is room.
+
+    >>> free([(0.0, 50.0, 100.0)], 40.0, 90.0, 101.0, 200.0), free([(0.0, 50.0, 100.0)], 60.0, 90.0, 101.0, 200.0)
+    (114.0, 101.0)
+    """
+    for _ in range(20):
+        if all(stop < left or right < start or abs(at - other) >= 13 for left, right, other in taken):
+            break
+        at = at + 13.0 if at < bottom - 17 else 16.0
+    return at

@@ -56,7 +56,7 @@ def run_one(one: Planned) -> tuple[int, str]:
 
     Where another process trains this very run, its end is waited for.
     """
-    from locution import runs
+    from locution.studies.preload import runs  # with all that a first training would spend its time on importing
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), hushed():
@@ -118,7 +118,7 @@ def in_processes(left: Sequence[Planned], workers: int) -> Generator[Ended]:
                 while waiting and len(running) < workers:
                     one = waiting.pop()
                     ours, theirs = fresh.Pipe(duplex=False)
-                    process = fresh.Process(target=work, args=(one, theirs, os.getcwd(), dict(os.environ)))
+                    process = fresh.Process(target=work, args=(one, theirs, dict(os.environ)))
                     running.append((process, ours, one))  # first: whatever comes now, it is known
                     process.start()
                     theirs.close()
@@ -132,11 +132,10 @@ def in_processes(left: Sequence[Planned], workers: int) -> Generator[Ended]:
             stop([process for process, _, _ in running if process.pid is not None])
 
 
-def work(one: Planned, pipe: Connection, folder: str, environment: dict[str, str]) -> None:
+def work(one: Planned, pipe: Connection, environment: dict[str, str]) -> None:
     """Be the process of one run: say how it ended."""
     os.setsid()  # Ctrl-C reaches the study alone, which then asks its runs to stop
-    os.chdir(folder)
-    os.environ.update(environment)
+    os.environ.update(environment)  # the process that this one is forked from may be older than the settings
     threading.Thread(target=follow_parent, daemon=True).start()
     code, why = run_one(one)
     if code == DONE:

@@ -1,9 +1,13 @@
-"""What every run imports: read once, by the process that the runs of a study are forked from."""
+"""What every run imports: read once, before the clock of any run starts.
+
+In processes it is read by the one that the runs of a study are forked from. Left to the first training it would be a
+second of that training's time, and every method would look cheaper than it is.
+"""
 
 from __future__ import annotations
 
 import sklearn.datasets
-import torch
+import torch._dynamo
 
 from locution import runs
 from locution.recipe import resolve

@@ -149,6 +149,17 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None
     assert one.done
 
 
+def test_no_run_spends_its_time_on_importing(tmp_path: Path) -> None:
+    """Each run in a process of its own would pay for it again, and a method that doubles a step would seem cheap."""
+    program = (
+        "import sys; from locution.studies.preload import runs; before = set(sys.modules); "
+        "runs.train('digits', 'steps=2', 'run_dir=here', quiet=True); "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} - {'locution'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not {"sympy", "torch._dynamo", "hydra", "mpmath"} & set(done.stdout.split()), done.stdout
+
+
 def test_processes_work_where_the_study_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = Planned("plain", 0, "line", ("steps=5", "run_dir=here"), Path("here"))
