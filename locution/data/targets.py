@@ -14,7 +14,7 @@ from locution.errors import UserError
 def distributions(targets: Tensor, classes: int) -> Tensor:
     """Write classes as distributions: all the weight on one class.
 
-    targets: whole numbers (N, ...), below zero where there is nothing to learn; returns (N, classes, ...),
+    targets: whole numbers (N, ...), below zero where there is nothing to learn; returns (N, ..., classes),
     zero there. Targets that are distributions already come back as they are.
 
     >>> distributions(torch.tensor([2, -100]), 3)
@@ -22,10 +22,22 @@ def distributions(targets: Tensor, classes: int) -> Tensor:
     """
     if targets.is_floating_point():
         return targets
-    shape = (targets.shape[0], classes, *targets.shape[1:])
-    index = targets.long().unsqueeze(1)
-    ones = torch.zeros(shape, device=targets.device)
-    return ones.scatter_(1, index.clamp(min=0), (index >= 0).to(ones.dtype))
+    index = targets.long().unsqueeze(-1)  # (N, ..., 1)
+    ones = torch.zeros((*targets.shape, classes), device=targets.device)
+    return ones.scatter_(-1, index.clamp(min=0), (index >= 0).to(ones.dtype))
+
+
+def are_distributions(targets: Tensor) -> bool:
+    """Say whether targets are distributions over classes, each row adding up to one, or to zero if it does not count.
+
+    >>> are_distributions(torch.tensor([[0.7, 0.3], [0.0, 0.0]])), are_distributions(torch.tensor([[2.5]]))
+    (True, False)
+    """
+    if not targets.is_floating_point() or targets.dim() < 2 or targets.shape[-1] < 2:
+        return False
+    sums = targets.sum(-1)
+    adds_up = ((sums - 1).abs() < 1e-3) | (sums == 0)
+    return bool(adds_up.all()) and bool((targets >= 0).all())
 
 
 def count_classes(model: nn.Module, batch: Batch) -> int | None:
@@ -45,7 +57,9 @@ def count_classes(model: nn.Module, batch: Batch) -> int | None:
     finally:
         for module, training in modes.items():
             module.training = training
-    return int(output.shape[1]) if isinstance(output, Tensor) and output.dim() == 2 else None
+    targets = batch.targets.dim() if isinstance(batch.targets, Tensor) else 1
+    fits = isinstance(output, Tensor) and output.dim() == targets + 1  # (N, C) for (N,), (N, T, C) for (N, T)
+    return int(output.shape[-1]) if fits else None
 
 
 def require_classes(setting: str, model: nn.Module, batch: Batch) -> int:

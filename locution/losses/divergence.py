@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from locution.data.targets import are_distributions
 from locution.errors import UserError
 from locution.losses.basic import IGNORED, mean_squared_error
 
@@ -56,11 +57,7 @@ def are_classes(targets: object, outputs: Tensor) -> bool:
         raise UserError("targets came that are no tensor; allowed: classes, distributions or values.")
     if not targets.is_floating_point():
         return True
-    if targets.shape != outputs.shape or outputs.dim() < 2 or outputs.shape[-1] < 2:
-        return False
-    sums = targets.sum(-1)  # zero where there is nothing to learn
-    adds_up = ((sums - 1).abs() < 1e-3) | (sums == 0)
-    return bool(adds_up.all()) and bool((targets >= 0).all())
+    return targets.shape == outputs.shape and are_distributions(targets)
 
 
 def per_example(values: Tensor, targets: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from locution.data.targets import distributions, require_classes
+from locution.data.targets import are_distributions, distributions, require_classes
 from locution.engine.batch import Batch
 from locution.engine.method import Method, Plan, Step
 from locution.errors import UserError, require
@@ -16,7 +16,7 @@ from locution.errors import UserError, require
 def smooth(targets: Tensor, amount: float = 0.1, classes: int | None = None) -> Tensor:
     """Take an amount off each target and share it equally among all classes.
 
-    targets: classes (N, ...), which become distributions over `classes`, or distributions (N, C, ...).
+    targets: classes (N, ...), which become distributions over `classes`, or distributions (N, ..., C).
     Where a target is below zero there is nothing to learn, and nothing is shared out.
 
     >>> import torch
@@ -27,7 +27,7 @@ def smooth(targets: Tensor, amount: float = 0.1, classes: int | None = None) -> 
         targets = distributions(targets, classes)
     if not targets.is_floating_point():
         raise UserError("smooth came upon classes as targets; allowed: classes=N to make them distributions.")
-    share = targets.sum(dim=1, keepdim=True) * (amount / targets.shape[1])
+    share = targets.sum(-1, keepdim=True) * (amount / targets.shape[-1])
     return targets * (1.0 - amount) + share
 
 
@@ -66,16 +66,18 @@ class LabelSmoothingMethod(Method):
         )
         known = self.classes is None or self.classes >= 2
         require(known, "label_smoothing.classes", self.classes, "a whole number from 2, or null")
-        self.known = self.classes
+        self.known, self.seen = self.classes, False
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        self.known = self.classes  # another model may tell another number of classes apart
+        self.known, self.seen = self.classes, False  # another model may tell another number of classes apart
         return model
 
     def batch(self, batch: Batch, step: Step) -> Batch:
         targets = batch.targets
-        if not isinstance(targets, Tensor) or (targets.is_floating_point() and targets.dim() < 2):
+        fine = isinstance(targets, Tensor) and (self.seen or not targets.is_floating_point())
+        if not fine and not (isinstance(targets, Tensor) and are_distributions(targets)):  # looked at once: it waits
             raise UserError("label_smoothing came upon targets that are no classes; allowed: classes or distributions.")
+        self.seen = True
         if not targets.is_floating_point() and self.known is None:
             self.known = require_classes("label_smoothing.classes", step.model, batch)
         return batch.with_targets(smooth(targets, self.amount, self.known))

@@ -99,10 +99,10 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 def test_classes_of_any_shape_become_distributions() -> None:
     targets = torch.tensor([[2, 0], [1, -100]])  # (N, T)
-    found = distributions(targets, 3)  # (N, C, T)
-    assert found.shape == (2, 3, 2)
-    assert found[0, :, 0].tolist() == [0, 0, 1]
-    assert found[1, :, 1].tolist() == [0, 0, 0]
+    found = distributions(targets, 3)  # (N, T, C), as the loss takes them
+    assert found.shape == (2, 2, 3)
+    assert found[0, 0].tolist() == [0, 0, 1]
+    assert found[1, 1].tolist() == [0, 0, 0]
     with pytest.raises(RuntimeError):
         distributions(torch.tensor([3]), 3)
 

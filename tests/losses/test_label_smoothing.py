@@ -13,6 +13,7 @@ from locution.data.mixup import MixupMethod
 from locution.engine import Batch, Plan, Step
 from locution.engine.method import ordered
 from locution.errors import UserError
+from locution.losses.basic import cross_entropy as locution_cross_entropy
 from locution.losses.label_smoothing import LabelSmoothingMethod, smooth
 
 
@@ -26,7 +27,10 @@ def test_equals_torchs_cross_entropy(amount: float, shape: tuple[int, ...]) -> N
     torch.manual_seed(0)
     output, targets = torch.randn(shape[0], 5, *shape[1:]), torch.randint(0, 5, shape)
     expected = cross_entropy(output, targets, label_smoothing=amount)
-    torch.testing.assert_close(cross_entropy(output, smooth(targets, amount, 5)), expected, rtol=0, atol=1e-6)
+    found = cross_entropy(output, smooth(targets, amount, 5).movedim(-1, 1))  # torch has the classes second
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    own = locution_cross_entropy(output.movedim(1, -1), smooth(targets, amount, 5)).mean()  # here they come last
+    torch.testing.assert_close(own, expected, rtol=0, atol=1e-6)
 
 
 def test_what_is_not_to_be_learnt_stays_out() -> None:
@@ -62,6 +66,14 @@ def test_the_method_asks_the_model_for_the_number_of_classes_each_time_it_is_bui
     assert method == LabelSmoothingMethod()  # what was asked for is no setting
 
 
+def test_texts_are_smoothed_word_by_word() -> None:
+    batch = Batch(torch.zeros(2, 3, dtype=torch.long), torch.tensor([[0, 3, -100], [1, 1, 2]]))
+    found = LabelSmoothingMethod(amount=0.2).batch(batch, Step(0, 0, Plan(), nn.Embedding(5, 4))).targets
+    assert found.shape == (2, 3, 4)
+    torch.testing.assert_close(found[0, 1], torch.tensor([0.05, 0.05, 0.05, 0.85]))
+    assert not found[0, 2].any()
+
+
 def test_with_mixup_the_listed_order_changes_nothing() -> None:
     batch = Batch(torch.randn(6, 2), torch.randint(0, 5, (6,)))
     results = []
@@ -73,12 +85,10 @@ def test_with_mixup_the_listed_order_changes_nothing() -> None:
     assert [m.name for m in ordered([MixupMethod(), LabelSmoothingMethod()])] == ["label_smoothing", "mixup"]
     assert torch.equal(*results)
     alone = MixupMethod().batch(batch, step()).targets
-    torch.testing.assert_close(
-        results[0], smooth(alone, 0.1)
-    )  # both are straight: either order, same targets
+    torch.testing.assert_close(results[0], smooth(alone, 0.1))  # both are straight: either order, same targets
 
 
-@pytest.mark.parametrize("targets", [None, torch.randn(3)])
+@pytest.mark.parametrize("targets", [None, torch.randn(3), torch.randn(3, 1), torch.randn(3, 2)])
 def test_targets_that_are_no_classes_are_refused(targets: Any) -> None:
     with pytest.raises(UserError, match="no classes"):
         LabelSmoothingMethod().batch(Batch(torch.randn(3, 2), targets), step())
