@@ -83,6 +83,7 @@ class EWCMethod(Method):
     """
 
     name: ClassVar[str] = "ewc"
+    after: ClassVar[tuple[str, ...]] = ("distillation",)  # it weighs the loss against a teacher's, and no penalty
 
     strength: float = 200.0
     tasks: Literal["sum", "online"] = "sum"
