@@ -49,6 +49,8 @@ def test_the_last_stage_sees_pictures_no_smaller_than_two_pixels() -> None:
         net = ConvNetModel().build((1, side, side), 2)
         found = net.stages(torch.zeros(1, 1, side, side))
         assert 2 <= min(found.shape[2:]) <= 8
+    deep = ConvNetModel(widths=(4,) * 6).build((1, 9, 20), 2)
+    assert deep.stages(torch.zeros(1, 1, 9, 20)).shape[2:] == (3, 5), "9, 5 and 3: a side below 4 is not halved"
     assert [len(stages_for(side, side)) for side in (8, 16, 32, 64)] == [2, 3, 4, 5]
 
 

@@ -130,6 +130,18 @@ def test_a_damaged_reader_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_near_copies_are_said_before_training_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = pictures(tmp_path / "mine")
+    for name in ("dark", "light"):
+        for index in range(4):
+            pale = Image.open(source / name / f"{index:02}.png").point(lambda value: int(value * 0.9 + 8))
+            pale.save(source / name / f"pale{index}.png")
+    run = train("images", source, tmp_path / "run", "steps=2", "data.test=0.4", quiet=False)
+    told = capsys.readouterr().out
+    line = next(line for line in run.results["warnings"] if "near cop" in line)
+    assert told.index(f"warning: {line}") < told.index("accuracy")
+
+
 @pytest.mark.parametrize(
     ("recipe", "method", "line"),
     [
