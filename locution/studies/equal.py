@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from locution.beginning import build_task
-from locution.engine import Engine, Observer
+from locution.engine import Engine, Observer, TaskSequence
 from locution.engine.durable import write_text
 from locution.engine.observer import Record, Stop
 from locution.engine.state import limit
@@ -33,6 +33,8 @@ BY = {"compute": "operations", "time": "seconds"}
 class Price:
     """What one step costs: floating-point operations, gradient evaluations, processor seconds; and the steps planned.
 
+    fixed: the data say how long training lasts, as a sequence of tasks does, and fewer steps would be fewer tasks.
+
     >>> Price(2e6, 2.0, 0.002, 100).over(Price(1e6, 1.0, 0.001, 100))["gradients"]
     2.0
     """
@@ -41,6 +43,7 @@ class Price:
     gradients: float
     seconds: float
     steps: int
+    fixed: bool = False
 
     def over(self, plain: Price) -> dict[str, float]:
         """Say how many times as much a step costs as the plain recipe's."""
@@ -128,7 +131,8 @@ def price(recipe: Recipe) -> Price:
     engine.fit(job.batches, steps=max(planned, needed + 1))
     gaps = [after - before for before, after in zip(meter.stamps, meter.stamps[1:], strict=False)]
     counted = meter.counter.get_total_flops() / COUNTED
-    return Price(counted, engine.gradients / engine.number, statistics.median(gaps), planned)
+    fixed = isinstance(job.batches, TaskSequence)
+    return Price(counted, engine.gradients / engine.number, statistics.median(gaps), planned, fixed)
 
 
 def prices(folder: Path, recipe: str, shared: Sequence[str], variants: Sequence[Variant]) -> dict[str, Price]:
@@ -171,6 +175,9 @@ def equalised(
         if abs(steps / own["steps"] - 1) <= SAME:
             steps = own["steps"]
             changed.append(variant)
+        elif found[variant.name].fixed:
+            allowed = "allowed: data without a sequence of tasks, or no --equal"
+            raise UserError(f"--equal {by} would give {variant.name} {steps} of {own['steps']} steps; {allowed}.")
         else:
             kept = [word for word in variant.words if not word.startswith(("epochs=", "steps="))]
             changed.append(Variant(variant.name, (*kept, f"steps={steps}")))

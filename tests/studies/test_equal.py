@@ -63,6 +63,14 @@ def test_budgets_go_both_ways_and_small_differences_change_nothing() -> None:
         equalised("energy", "plain", variants, found)
 
 
+def test_a_sequence_of_tasks_is_not_cut_short() -> None:
+    asked = [Variant("plain"), Variant("sam", ("+sam",)), Variant("ewc", ("+ewc",))]
+    found = {one.name: price(resolve("digits/permuted", one.words)) for one in asked}
+    assert equalised("compute", "plain", asked[::2], found)[0] == asked[::2], "as dear as the plain recipe: as it is"
+    with pytest.raises(UserError, match="sequence of tasks, or no --equal"):
+        equalised("compute", "plain", asked, found)
+
+
 def test_a_comparison_at_equal_compute(tmp_path: Path) -> None:
     words = ("digits", "steps=60", "model.widths=[16]", "+sam", "+label_smoothing")
     found, folder = compare(*words, seeds=2, equal="compute", out=tmp_path, quiet=True)
