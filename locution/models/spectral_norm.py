@@ -45,11 +45,16 @@ class Divided(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         weight, lead, image, value = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+        again = torch.is_grad_enabled()  # a gradient of this gradient is wanted
+        if again:
             image, value = stretch(weight, lead)
         along = torch.dot(gradient.flatten(), weight.flatten()) / value.square()
         # the value's own gradient is the outer product of where the direction goes, made a unit, and the direction
-        found = torch.addr((gradient / value).flatten(1), -along / value * image, lead)
+        rows = gradient.flatten(1)
+        if again or gradient.device.type != "cpu":  # where a number that is read makes the device wait
+            found = torch.addr(rows / value, -along / value * image, lead)
+        else:
+            found = torch.addr(rows, image, lead, beta=1 / value.item(), alpha=-(along / value).item())
         return found.view_as(weight), None
 
 

@@ -33,28 +33,27 @@ def perturbation(
     improving generalization", equation 2. Kwon, Kim, Park, Choi, 2021, "ASAM: adaptive sharpness-aware
     minimization for scale-invariant learning of deep neural networks", equation 8.
     """
-    steps = [gradient.clone() for gradient in gradients]
-    perturb(weights, steps, rho, adaptive)
-    return steps
-
-
-def perturb(weights: Sequence[Tensor], gradients: list[Tensor], rho: float, adaptive: bool) -> None:
-    """Turn gradients, in their own memory, into the step to the worst neighbour: large models notice the difference.
-
-    >>> steps = [torch.tensor([0.6, 0.8])]
-    >>> perturb([torch.tensor([3.0, 4.0])], steps, rho=0.5, adaptive=False)
-    >>> steps
-    [tensor([0.3000, 0.4000])]
-    """
     if not gradients:
-        return
+        return []
+    steps = [gradient.clone() for gradient in gradients]
+    return list(torch._foreach_mul(steps, direct(weights, steps, rho, adaptive)))
+
+
+def direct(weights: Sequence[Tensor], gradients: list[Tensor], rho: float, adaptive: bool) -> Tensor:
+    """Turn gradients, in their own memory, into the direction of the worst neighbour; say how far along it that is.
+
+    >>> direction = [torch.tensor([0.6, 0.8])]
+    >>> direct([torch.tensor([3.0, 4.0])], direction, rho=0.5, adaptive=False), direction
+    (tensor(0.5000), [tensor([0.6000, 0.8000])])
+    """
     if adaptive:
         sizes = torch._foreach_add(torch._foreach_abs(list(weights)), STABLE)
         torch._foreach_mul_(gradients, sizes)
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if adaptive:
         torch._foreach_mul_(gradients, sizes)
-    torch._foreach_mul_(gradients, rho / norm.clamp_(min=TINY))
+    far: Tensor = rho / norm.clamp_(min=TINY)
+    return far
 
 
 class SAM(Wrapper):
@@ -115,8 +114,15 @@ class SAM(Wrapper):
         if not weights:
             return
         moved = [weight.grad for weight in weights if weight.grad is not None]
-        perturb([weight.data for weight in weights], moved, self.rho, self.adaptive)
-        torch._foreach_add_(moved, [weight.data for weight in weights])
+        own = [weight.data for weight in weights]
+        far = direct(own, moved, self.rho, self.adaptive)
+        if far.device.type == "cpu" and not torch.compiler.is_compiling():
+            # one pass over the memory of large layers instead of two
+            for place, weight in zip(moved, own, strict=True):
+                torch.add(weight, place, alpha=far.item(), out=place)
+        else:
+            torch._foreach_mul_(moved, far)
+            torch._foreach_add_(moved, own)
         for weight, place in zip(weights, moved, strict=True):
             weight.data = place
 
