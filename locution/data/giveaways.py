@@ -48,7 +48,7 @@ def giveaways(columns: Mapping[str, Column], targets: torch.Tensor, limit: float
     [Giveaway(name='refund', score=1.0, measure='balanced accuracy')]
 
     Reference: S. Kaufman, S. Rosset, C. Perlich, O. Stitelman, 2012, "Leakage in data mining: formulation, detection,
-    and avoidance", section 4.
+    and avoidance", on detection.
     """
     answers = targets.detach().cpu().numpy()
     answers = answers.reshape(len(answers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,7 +68,7 @@ def leaks(
     1 of 50 test examples (2.0 %) also stands in training, as test:7 = train:3: figures on it are too good.
 
     Reference: S. Kaufman, S. Rosset, C. Perlich, O. Stitelman, 2012, "Leakage in data mining: formulation, detection,
-    and avoidance", section 3.
+    and avoidance", on its formulation.
     """
     seen, held = as_columns(train), as_columns(test)
     found = duplicates(train, test, train_targets, test_targets, part=part, seen=seen, held=held)
@@ -95,11 +95,12 @@ def duplicates(
     part: str = "test",
     seen: Sequence[Column] = (),
     held: Sequence[Column] = (),
+    name: Callable[[str, int], str] = "{}:{}".format,
 ) -> list[Leak]:
     """Find held-out examples that stand in training, or nearly do: one leak for each of the two.
 
     `seen` and `held` are the columns of the two parts, where there are any: rows of few and coarse columns meet by
-    chance, and no more of them than that explains are no leak.
+    chance, and no more of them than that explains are no leak. `name` calls an example by its part and its place.
     """
     if not len(train) or not len(test):
         return []
@@ -119,7 +120,7 @@ def duplicates(
         if pairs:
             answers = other_answers(pairs, train_targets, test_targets)
             of = len(test) if kind == "copies" else len(rows)
-            found.append(Leak(kind, line_of(kind, pairs, of, part) + answers, tuple(pairs)))
+            found.append(Leak(kind, line_of(kind, pairs, of, part, name) + answers, tuple(pairs)))
     return found
 
 
@@ -162,17 +163,18 @@ def other_answers(pairs: Sequence[Pair], train_targets: Tensor | None, test_targ
     return f" {other} of them with another answer there." if other else ""
 
 
-def line_of(kind: str, pairs: Sequence[Pair], count: int, part: str) -> str:
+def line_of(kind: str, pairs: Sequence[Pair], count: int, part: str, name: Callable[[str, int], str]) -> str:
     """Say in plain words what was found."""
-    first, one = pairs[0], len(pairs) == 1
+    one = len(pairs) == 1
+    here, there = name(part, pairs[0].second), name("train", pairs[0].first)
     share = f"{len(pairs)} of {count} {part} examples ({100 * len(pairs) / count:.1f} %)"
     stand, them = ("stands", "it") if one else ("stand", "them")
     such = "as" if one else "such as"
     if kind == "copies":
-        where = f"also {stand} in training, {such} {part}:{first.second} = train:{first.first}"
+        where = f"also {stand} in training, {such} {here} = {there}"
         return f"{share} {where}: figures on {them} are too good."
-    where = f"nearly {stand} in training, {such} {part}:{first.second} and train:{first.first}"
-    return f"{share} {where} ({100 * first.likeness:.1f} % alike): figures on {them} may be too good."
+    where = f"nearly {stand} in training, {such} {here} and {there}"
+    return f"{share} {where} ({100 * pairs[0].likeness:.1f} % alike): figures on {them} may be too good."
 
 
 def giveaway_leak(found: Giveaway) -> Leak:

@@ -48,7 +48,7 @@ def near_duplicates(first: Tensor, second: Tensor) -> list[Pair]:
     >>> near_duplicates(train, test)
     [Pair(first=42, second=3, likeness=1.0)]
 
-    Reference: B. Barz, J. Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 3;
+    Reference: B. Barz, J. Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates";
     dimensions: E. Levina, P. Bickel, 2004, "Maximum likelihood estimation of intrinsic dimension", section 3.
     """
     if first.shape[1:] != second.shape[1:]:

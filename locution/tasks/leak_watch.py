@@ -26,7 +26,7 @@ class LeakWatch(Observer):
     ['2 of 5 test examples also stand in training.']
 
     Reference: S. Kaufman, S. Rosset, C. Perlich, O. Stitelman, 2012, "Leakage in data mining: formulation, detection,
-    and avoidance", section 5.
+    and avoidance", on detection.
     """
 
     name: ClassVar[str] = "leakage"

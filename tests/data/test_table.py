@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,9 @@ def test_planted_leaks_are_reported_refused_or_left_alone(tmp_path: Path) -> Non
     path = write(tmp_path / "leaky.csv", copied[0], copied[1:])
     found = read(path).leaks
     assert {"copies", "giveaway"} <= {leak.kind for leak in found}
+    here, there = (int(row) for row in re.findall(r"row (\d+)", found[0].line))
+    assert copied[here] == copied[there]
+    assert abs(here - there) == 120  # as they were planted, by their places in the file
     assert [leak.column for leak in found if leak.kind == "giveaway"] == ["code"]
     with pytest.raises(UserError, match=r"the data leak: .*code alone gives the target"):
         read(path, leaks="refuse")

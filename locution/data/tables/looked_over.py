@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -39,12 +39,18 @@ def table_leaks(
         if held is not None:
             others = [as_read(column, raw, rows) for column in used]
             told = (data.train.inputs, held.inputs, data.train.targets, held.targets)
-            found += duplicates(*told, part=part, seen=list(cells.values()), held=others)
+            name = named(raw, {"train": split.train, part: rows})
+            found += duplicates(*told, part=part, seen=list(cells.values()), held=others, name=name)
     if len(cells) > 1:
         found += [giveaway_leak(one) for one in giveaways(cells, answers)]
     if split.said.startswith("at random"):
         found += torn_apart(raw, split, columns)
     return found
+
+
+def named(raw: RawTable, parts: Mapping[str, Sequence[int]]) -> Callable[[str, int], str]:
+    """Call a row by its place in the file, the first below the names being row 1."""
+    return lambda part, at: f"row {raw.rows[parts[part][at]]}"
 
 
 def as_read(column: Column, raw: RawTable, rows: Sequence[int]) -> Cells:

@@ -21,7 +21,7 @@ LONGEST_CELL = 2**24
 class RawTable:
     """A table as its file has it: columns by name, each a list of texts without spaces around, "" where nothing is.
 
-    `where` is the file's name; `said` tells how it was read.
+    `where` is the file's name; `said` tells how it was read; `rows` are the places of the rows in the file, from 1.
 
     >>> len(RawTable({"age": ["31", ""], "city": ["Bern", "Rome"]}))
     2
@@ -30,6 +30,10 @@ class RawTable:
     columns: dict[str, list[str]]
     where: str = "the table"
     said: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows = self.rows or list(range(1, len(self) + 1))
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -37,7 +41,7 @@ class RawTable:
     def take(self, rows: list[int]) -> RawTable:
         """Take some rows."""
         taken = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
-        return RawTable(taken, self.where, self.said)
+        return RawTable(taken, self.where, self.said, [self.rows[row] for row in rows])
 
 
 def read_table(path: str | Path, separator: str = "") -> RawTable:
