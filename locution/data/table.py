@@ -113,7 +113,7 @@ class TableData:
             "target": f"{name}: {target.describe()}" + (f" ({why})" if why else ""),
             **({"rows left out": f"{every - len(raw)} without a {name}"} if every > len(raw) else {}),
             **columns_said(columns, encoding, split, self.drop),
-            "split": f"{split.said}: {len(split.train)}, {len(split.development)} and {len(split.test)} rows",
+            "split": split_said(split, columns),
             "leaks": "not looked for" if self.leaks == "off" else f"{len(leaks) or 'none'} found",
         }
         return Table(table, encoding, target, said, leaks)
@@ -187,6 +187,14 @@ def columns_said(columns: Sequence[Column], encoding: Encoding, split: Split, dr
     lines.setdefault("left out", []).extend(f"{name} (asked for)" for name in drop)
     lines["left out"].extend(f"{name} (the split goes by it)" for name in split.used)
     return {kind: shortened(lines[kind]) for kind in KINDS.values() if lines.get(kind)}
+
+
+def split_said(split: Split, columns: Sequence[Column]) -> str:
+    """Say how the rows were split; and if at random though there are dates, how they would go by time."""
+    counts = f"{len(split.train)}, {len(split.development)} and {len(split.test)} rows"
+    dates = [column.name for column in columns if column.kind == "date"]
+    hint = f" (data.time={dates[0]} would judge by the latest)" if dates and not split.used else ""
+    return f"{split.said}: {counts}{hint}"
 
 
 def shortened(names: Sequence[str], most: int = 12) -> str:

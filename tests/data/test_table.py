@@ -112,7 +112,8 @@ def test_the_columns_are_found_and_said(tmp_path: Path) -> None:
         "customer (an identifier: each row has its own), country (always 'CH'), "
         "note (texts, which a table's model does not read)"
     )
-    assert said["split"].startswith("at random, each class by the same share (seed 0): 84, 18 and 18")
+    shares = "at random, each class by the same share (seed 0): 84, 18 and 18 rows"
+    assert said["split"] == f"{shares} (data.time=since would judge by the latest)"
     assert said["target"] == "churn: 2 classes: leaves, stays"
 
 
