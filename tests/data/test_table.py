@@ -216,6 +216,7 @@ def test_what_is_no_number_is_none(text: str) -> None:
         ("a,b\n1,2,,\n", {"a": ["1"], "b": ["2"]}),
         ("name\nAnn\nBob\n", {"name": ["Ann", "Bob"]}),
         ("a|b\n1|2\n", {"a": ["1"], "b": ["2"]}),
+        ('a, b\n1, "x, y"\n', {"a": ["1"], "b": ["x, y"]}),
     ],
 )
 def test_tables_are_cut_into_cells(text: str, columns: dict[str, list[str]]) -> None:
