@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def build_task(recipe: Recipe) -> Task:
     """Make the task that a recipe names."""
     task: Task = part("task", recipe.task)()
     return task
+
+
+class Opener:
+    """Opens trained models for methods that ask for them, and knows how many seconds that took: it is no training."""
+
+    def __init__(self, open_model: Callable[[str], nn.Module]) -> None:
+        self.open_model, self.seconds = open_model, 0.0
+
+    def __call__(self, where: str) -> nn.Module:
+        """Open one, by a run folder or by a recipe's name and words."""
+        begun = time.perf_counter()
+        try:
+            return self.open_model(where)
+        finally:
+            self.seconds += time.perf_counter() - begun
 
 
 def build_engine(

@@ -6,6 +6,7 @@ import json
 import platform
 import resource
 import sys
+import time
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from locution.vocabulary.lookup import find
 
 if TYPE_CHECKING:
     from locution.runs import Run
+    from locution.tasks.task import Job
 
 
 def environment() -> dict[str, str]:
@@ -102,3 +104,19 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
     }
     write_text(run.folder / "results.json", json.dumps(kept, indent=1, ensure_ascii=False))
     return results
+
+
+def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
+    """Keep what was trained, judge it, and write the report."""
+    model = engine.trained()
+    run.task.save(run.recipe, model, run.folder)
+    begun = time.perf_counter()
+    results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
+    rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
+    spent = cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
+    warnings = [line for observer in job.observers for line in getattr(observer, "notes", [])]
+    conclude(run, results, spent, engine.stopping, warnings)
+    if not quiet:
+        run.task.show(results)
+        for line in results.warnings:
+            print(f"warning: {line}")

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from locution import conclusion, config
-from locution.beginning import build_engine, build_task, read_recipe
-from locution.engine import Engine, Observer
+from locution.beginning import Opener, build_engine, build_task, read_recipe
+from locution.engine import Observer
 from locution.engine.checkpoint import read_checkpoint
 from locution.engine.lock import InUse
 from locution.engine.random import reseed, stream_key
@@ -217,7 +217,8 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Obs
         job = prepare(recipe, run.task, quiet=quiet)
         if recipe.start:
             fine_tune(job.model, kept_model(recipe.start, seed=recipe.seed, quiet=quiet).state_dict(), recipe.fresh)
-        engine = build_engine(recipe, job, folder, partial(kept_model, seed=recipe.seed, quiet=quiet), quiet=quiet)
+        opener = Opener(partial(kept_model, seed=recipe.seed, quiet=quiet))
+        engine = build_engine(recipe, job, folder, opener, quiet=quiet)
         kept = read_checkpoint(folder.checkpoints)
         if kept is not None:
             engine.load_state_dict(kept)
@@ -227,23 +228,7 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Obs
         engine.fit(job.batches, epochs=recipe.epochs, steps=recipe.steps)
         signals.leave_if_asked(folder.path)
         if engine.group.first:
-            judge(run, job, engine, time.perf_counter() - begun, quiet=quiet)
+            conclusion.judge(run, job, engine, time.perf_counter() - begun - opener.seconds, quiet=quiet)
             print(f"run: {folder.path}")
         engine.group.wait()
     return run
-
-
-def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
-    """Keep what was trained, judge it, and write the report."""
-    model = engine.trained()
-    run.task.save(run.recipe, model, run.folder)
-    begun = time.perf_counter()
-    results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
-    rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
-    spent = conclusion.cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
-    warnings = [line for observer in job.observers for line in getattr(observer, "notes", [])]
-    conclusion.conclude(run, results, spent, engine.stopping, warnings)
-    if not quiet:
-        run.task.show(results)
-        for line in results.warnings:
-            print(f"warning: {line}")

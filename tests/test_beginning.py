@@ -12,9 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import locution
+from locution import conclusion
+from locution.beginning import Opener
+from locution.engine import Engine
 from locution.errors import UserError
 from locution.recipe import resolve
-from locution.runs import KEPT, kept_model
+from locution.runs import KEPT, Run, kept_model
+from locution.tasks.task import Job
 
 SMALL = ["model.widths=[8,8]", "data.limit=64", "epochs=1"]
 BEFORE = "digits model.widths=[8,8] data.limit=64 epochs=1"
@@ -136,3 +140,31 @@ def test_weights_of_another_kind_are_refused_whole() -> None:
     save_file(damaged, path)
     with pytest.raises(locution.errors.LocutionError, match=r"layers.0.bias on one side only"):
         locution.train("digits", *SMALL, f"start={first.folder}", quiet=True)
+
+
+def test_the_time_that_others_models_take_is_not_the_runs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 17.0, 20.0, 21.0])
+    monkeypatch.setattr("locution.beginning.time.perf_counter", lambda: next(now))
+    opener = Opener({"a": torch.nn.Identity()}.__getitem__)
+    opener("a")
+    with pytest.raises(KeyError):
+        opener("b")
+    assert opener.seconds == 8.0
+
+
+def test_a_run_counts_the_seconds_of_its_own_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    true_judge = conclusion.judge
+
+    def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
+        told.append(seconds)
+        true_judge(run, job, engine, seconds, quiet=quiet)
+
+    def late(self: Opener, where: str) -> torch.nn.Module:
+        self.seconds += 1000.0
+        return self.open_model(where)
+
+    monkeypatch.setattr(conclusion, "judge", judge)
+    monkeypatch.setattr(Opener, "__call__", late)
+    locution.train("digits", *SMALL, "+distillation", f"+distillation.teacher={BEFORE}", quiet=True)
+    assert told[-1] < -900.0, "a thousand seconds of opening are taken off"

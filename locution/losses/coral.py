@@ -13,7 +13,7 @@ from locution.engine.method import Method, Plan, Step
 from locution.errors import UserError, require
 from locution.models.features import features_of, overhear, unheard
 
-SURGERY = ("batch_renorm", "dropconnect", "freeze", "lora", "pruning", "spectral_norm")
+SURGERY = ("batch_renorm", "dropconnect", "dropout", "freeze", "lora", "pruning", "spectral_norm")
 """What changes layers by their names does so before they are overheard."""
 
 
@@ -115,7 +115,7 @@ class CORALMethod(Method):
     """
 
     name: ClassVar[str] = "coral"
-    after: ClassVar[tuple[str, ...]] = SURGERY
+    after: ClassVar[tuple[str, ...]] = ("distillation", *SURGERY)
     whole_batch: ClassVar[bool] = True
 
     weight: float = 100.0

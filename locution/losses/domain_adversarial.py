@@ -105,7 +105,7 @@ class DANNMethod(Method):
     """
 
     name: ClassVar[str] = "dann"
-    after: ClassVar[tuple[str, ...]] = ("coral", *SURGERY)
+    after: ClassVar[tuple[str, ...]] = ("coral", "distillation", *SURGERY)
 
     weight: float = 1.0
     gamma: float | None = 10.0

@@ -29,6 +29,7 @@ from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
+from locution.tasks.plane import planes
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Supervised:
             results = judge_values(recipe.name, outputs, held.targets, note)
         results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
+        results.galleries += planes(model, data)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
