@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from locution.engine.batch import Batch
-from locution.engine.method import Method, Optimizer, Plan, Step
+from locution.engine.method import Method, Plan, Step
 from locution.errors import UserError, require
 from locution.models.normalisation import BatchNorm
 from locution.models.surgery import lean_copy, match_layers, replace_layers
@@ -94,7 +94,7 @@ class BatchRenorm(_BatchNorm):
         assert variance is not None
         if not self.training or input.numel() == input.shape[1]:  # one value has no spread
             return nn.functional.batch_norm(input, mean, variance, weight, bias, eps=self.eps)
-        r, d = corrections(input.detach(), mean, variance, self.limits[0], self.limits[1], self.eps)
+        r, d = corrections(input, mean, variance, self.limits[0], self.limits[1], self.eps)
         r, d = r.to(mean.dtype), d.to(mean.dtype)
         # (x - m) / s * r + d, stretched and moved: to torch's own batch norm r belongs to the weight, d to the bias
         stretch, move = (r, d) if weight is None else (weight * r, weight * d)
@@ -204,10 +204,6 @@ class BatchRenormMethod(Method):
         )
         self.made = [module for module in model.modules() if isinstance(module, BatchRenorm)]
         return model
-
-    def optimizer(self, optimizer: Optimizer, plan: Plan) -> Optimizer:
-        self.moments(plan)  # refused here, before the first step
-        return optimizer
 
     def moments(self, plan: Plan) -> tuple[int, int, int]:
         """Count the steps up to which all is closed, and up to which r and d are open."""

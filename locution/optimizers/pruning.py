@@ -180,7 +180,7 @@ class PruningMethod(Method):
         self.hold(model)
         self.update(model)
         for optimizer, fresh in self.optimizers:
-            optimizer.load_state_dict(copy.deepcopy(fresh))
+            optimizer.load_state_dict(fresh)
         self.stretch()
 
     def hold(self, model: nn.Module) -> None:

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from locution.engine import Batch, Engine, Observer, Plan, Record, Stop, TensorBatches, Turn
 from locution.engine.modes import batch_norms, frozen_statistics
 from locution.errors import UserError
-from locution.models.batch_renorm import BatchRenorm, BatchRenormMethod, plain
+from locution.models.batch_renorm import BatchRenorm, BatchRenormMethod, corrections, plain
 from locution.models.mlp import MLP
 from locution.models.normalisation import BatchNorm, batch_normalisation
 from locution.models.statistics import reestimate
@@ -128,6 +128,25 @@ def test_one_value_is_normalised_by_the_running_averages() -> None:
     two = BatchRenorm.of(layer_of(nn.BatchNorm2d))
     two(examples((1, 3, 2, 2)))
     assert int(two.num_batches_tracked) == 1, "one picture has a spread"
+
+
+def test_corrections_of_bf16_are_counted_in_fp32() -> None:
+    x = examples((64, 3)).bfloat16()
+    mean, variance, limit = torch.zeros(3), torch.ones(3), torch.tensor(100.0)
+    for found, expected in zip(
+        corrections(x, mean, variance, limit, limit, 1e-5),
+        corrections(x.float(), mean, variance, limit, limit, 1e-5),
+        strict=True,
+    ):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_layer_that_sleeps_stays_asleep() -> None:
+    layer = BatchRenorm.of(nn.BatchNorm1d(3).eval())
+    assert not layer.training
+    assert not layer.plain().training
+    assert BatchRenorm.of(nn.BatchNorm1d(3)).plain().training
 
 
 def test_bf16_is_close_and_keeps_fp32_statistics() -> None:
