@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from locution.engine import Method, Plan
 from locution.engine.batch import Batch, map_tensors
 from locution.engine.batches import Batches, TensorBatches
+from locution.engine.beside import dealt
 from locution.engine.random import generator
 from locution.engine.sequence import TaskSequence
 from locution.errors import UserError, require
@@ -108,11 +108,12 @@ class PacedBatches:
     [[0, 0, 1, 1], [0, 0, 1, 1], [0, 1, 2, 3]]
     """
 
-    def __init__(self, source: TensorBatches, rank: Tensor, share: Any, first_epoch: int = 0) -> None:
+    def __init__(
+        self, source: TensorBatches, rank: Tensor, share: Callable[[int], float], first_epoch: int = 0
+    ) -> None:
         self.source, self.share, self.first_epoch = source, share, first_epoch
         self.rank, self.order = rank, rank.argsort()  # example -> rank, rank -> example
-        self.rows = copy.copy(source)  # goes through the examples' numbers as the source goes through the examples
-        self.rows.inputs, self.rows.targets, self.rows.weights = torch.arange(len(source)), None, None
+        self.rows = TensorBatches(torch.arange(len(source)), batch_size=source.batch_size, shuffle=source.shuffle)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -123,25 +124,30 @@ class PacedBatches:
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[Batch]:
         """Go through one epoch, leaving out the first `skip` batches."""
-        done = (number - self.first_epoch) * self.steps() + skip
-        for step, batch in enumerate(self.rows.epoch(number, seed, skip), start=done):
-            yield self.filled(batch, self.share(step))
-
-    def filled(self, batch: Batch, share: float) -> Batch:
-        """Put examples into the places of a batch."""
-        chosen = batch.inputs  # (B,), the numbers of the plain order
-        count = len(self.rank)
-        let_in = min(count, max(1, round(share * count)))
-        if let_in < count:
-            chosen = self.order[self.rank[chosen] * let_in // count]
+        before = (number - self.first_epoch) * self.steps()
+        let_in = [self.let_in(before + step) for step in range(skip, self.steps())]
+        if all(count == len(self) for count in let_in):
+            return self.source.epoch(number, seed, skip)
+        source, places = self.source, [batch.inputs for batch in self.rows.epoch(number, seed, skip)]
+        chosen = self.fill(torch.cat(places), let_in, [len(place) for place in places])
 
         def pick(tensor: Tensor) -> Tensor:
             return tensor.index_select(0, chosen.to(tensor.device))
 
-        source = self.source
-        trees = (map_tensors(pick, tree) for tree in (source.inputs, source.targets, source.weights))
-        inputs, targets, weights = trees
-        return replace(batch, inputs=inputs, targets=targets, weights=weights)
+        whole = Batch(*(map_tensors(pick, tree) for tree in (source.inputs, source.targets, source.weights)))
+        starts = range(0, len(whole), source.batch_size)
+        parts = (whole.rows(start, min(start + source.batch_size, len(whole))) for start in starts)
+        batches = (Batch(part.inputs, part.targets, part.weights) for part in parts)  # each a whole one, cut from none
+        return dealt(batches, source.beside, source.beside_size, number, seed, skip) if source.beside else batches
+
+    def let_in(self, step: int) -> int:
+        """Count the examples that are let in at a step."""
+        return min(len(self), max(1, round(self.share(step) * len(self))))
+
+    def fill(self, numbers: Tensor, let_in: Sequence[int], sizes: Sequence[int]) -> Tensor:
+        """Say which example stands in each place, from those of the plain order (N,); a batch is of one step."""
+        counts = torch.tensor(let_in).repeat_interleave(torch.tensor(sizes))  # (N,)
+        return self.order[self.rank[numbers] * counts // len(self)]
 
 
 @dataclass

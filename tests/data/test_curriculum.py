@@ -130,6 +130,7 @@ def test_targets_weights_and_trees_stay_with_their_inputs_and_what_is_beside_is_
     paced = PacedBatches(source, 9 - numbers, lambda step: 0.3)
     found = list(paced.epoch(0, 0))
     assert [len(batch) for batch in found] == [4, 4, 2]
+    assert [batch.start for batch in found] == [0, 0, 0], "each is a whole batch"
     for batch, plain in zip(found, source.epoch(0, 0), strict=True):
         chosen = batch.inputs["a"]
         assert set(chosen.tolist()) <= {7, 8, 9}, "the last ones were the easiest"

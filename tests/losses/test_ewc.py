@@ -253,10 +253,19 @@ def test_a_weight_that_no_task_depends_on_is_free() -> None:
         method.finish(model, None, [batch])
         with torch.no_grad():
             model.weight += 1.0
-    _, gradient = added(method, model)
+    total, gradient = added(method, model)
+    assert bool(torch.isfinite(total))
     assert bool((gradient["weight"][:, 1] == 0).all())
     assert bool((gradient["weight"][:, 0] != 0).all())
     assert all(bool(torch.isfinite(tensor).all()) for tensor in method.centre.values())
+
+
+def test_the_information_is_of_the_kind_and_of_as_many_examples_as_are_asked_for() -> None:
+    for information in ("exact", "empirical"):
+        method = EWCMethod(information=information, examples=5)  # type: ignore[arg-type]
+        model = network()
+        method.finish(model, None, [examples()])
+        close(method.importance, one_by_one(network(), examples().rows(0, 5), information == "empirical"))
 
 
 # In training -----------------------------------------------------------------------------------------------
