@@ -27,7 +27,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["trian"], 2, 'Did you mean "train"'),
         (["train", "digit"], 2, "'digit' is no recipe. Did you mean 'digits'?"),
-        (["train"], 2, "no recipe was named; allowed: a YAML file, or digits, line"),
+        (["train"], 2, "no recipe was named; allowed: a YAML file, or "),
         (["train", "digits", "+samm"], 2, "Did you mean 'sam'?"),
         (["train", "digits", "-sam"], 2, "switched on"),
         (["train", "digits", "optimizer.leaning_rate=0.1"], 2, "Did you mean 'optimizer.lr'?"),
