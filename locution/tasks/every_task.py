@@ -46,8 +46,7 @@ class EveryTask(Observer):
     def measure(self, model: nn.Module, record: Record) -> Mapping[str, float]:
         """At the end of each epoch; where it is the last one of a task, fill a row."""
         learnt = record.epoch // self.epochs_each
-        ended = record.epoch % self.epochs_each == 0 and learnt <= len(self.tasks)
-        if ended and learnt == len(self.right) + 1:
+        if learnt == len(self.right) + 1 <= len(self.tasks):
             self.right.append(self.row(model))
         found = {}
         for number, task in enumerate(self.tasks, start=1):
