@@ -102,6 +102,9 @@ def test_the_model_reads_what_the_data_say_rows_of_pictures_too() -> None:
     pictures, _ = read_digits()
     model = RecurrentModel(hidden=6, layers=2, dropout=0.1, kind="lstm").build((1, 8, 8), 10)
     assert model(pictures[:5]).shape == (5, 10)
+    assert not torch.equal(model(pictures[:5]), model(pictures[:5])), "dropout between the layers"
+    model.eval()
+    assert torch.equal(model(pictures[:5]), model(pictures[:5]))
     assert RecurrentModel(reads="all").build((7, 3), 2)(sequences()).shape == (4, 7, 2)
     with pytest.raises(UserError, match=r"'recurrent' came upon examples \(64,\); allowed: \(T, F\)"):
         RecurrentModel().build((64,), 10)
