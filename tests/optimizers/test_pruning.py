@@ -365,6 +365,26 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(company: list[Any], rewind: A
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_schedule_goes_on_over_the_round_that_was_on() -> None:
+    """Rounds of 6 and 7 steps; stopped in the second, whose schedule is the longer one."""
+    whole = engine(PruningMethod(rounds=1), OneCycleMethod()).fit(data(), steps=13)
+    watcher = Watcher(lambda engine: copy.deepcopy(engine.state_dict()), 9)
+    engine(PruningMethod(rounds=1), OneCycleMethod(), observers=[watcher]).fit(data(), steps=13)
+    again = engine(PruningMethod(rounds=1), OneCycleMethod())
+    again.load_state_dict(watcher.seen[-1] | {"observers": {}})
+    again.fit(data(), steps=13)
+    assert all(torch.equal(a, b) for a, b in zip(state(whole).values(), state(again).values(), strict=True))
+
+
+def test_what_is_begun_anew_from_is_kept_apart() -> None:
+    """A schedule moves a rate that is a tensor in place."""
+    method, rate = PruningMethod(rounds=1), torch.tensor(0.05)
+    slow = partial(torch.optim.SGD, lr=rate, foreach=False)
+    engine(method, OneCycleMethod(), optimizer=slow).fit(data(), steps=8)
+    fresh = method.optimizers[0][1]["optimizer"]["param_groups"][0]["lr"]
+    assert fresh.item() == pytest.approx(0.05 / 25)
+
+
 @pytest.mark.parametrize("size", [16, 11], ids=["even", "ragged"])
 def test_four_micro_batches_equal_one_batch(size: int) -> None:
     whole = state(engine(PruningMethod()).fit(data(size), steps=STEPS))
