@@ -30,7 +30,7 @@ from benchmarks.side_by_side import Ratio, compare, finish, interleave, show
 
 ROOT = Path(__file__).parents[1]
 WIDE = Setting((784, 1024, 1024, 10), batch=128, steps=5)
-LARGE = Setting((784, 2048, 2048, 2048, 10), batch=256, steps=2)
+LARGE = Setting((784, 2048, 2048, 2048, 10), batch=256, steps=6)
 SAM_GOAL = 2.05
 BLENDS = 200  # batches a round
 NOT_HERE = {

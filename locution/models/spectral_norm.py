@@ -84,7 +84,7 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):  # in bf16 the value would be off by 1 in 256
-            lead = self.basis[:, 0]
+            lead = self.basis[:, 0].contiguous()  # with a stride the products of it take ten times as long
             special = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
             if weight.dtype == torch.float32 and not special:
                 found: Tensor = Divided.apply(weight, lead)  # type: ignore[no-untyped-call]
