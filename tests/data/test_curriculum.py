@@ -151,6 +151,23 @@ def test_any_step_of_any_epoch_is_found_without_those_before_it(skip: int) -> No
     assert all(torch.equal(one, other) for one, other in zip(whole[skip:], rest, strict=True))
 
 
+def test_the_place_of_a_hard_example_goes_to_the_one_of_its_rank_times_the_share() -> None:
+    source = TensorBatches(torch.arange(10), batch_size=4)
+    paced = PacedBatches(source, torch.arange(10), lambda step: 0.3 + 0.3 * step)
+    for step, (batch, plain) in enumerate(zip(paced.epoch(0, 0), source.epoch(0, 0), strict=True)):
+        expected = [rank * (3 + 3 * step) // 10 for rank in plain.inputs.tolist()]
+        assert batch.inputs.tolist() == expected
+
+
+def test_a_source_that_is_not_shuffled_stays_so_and_what_is_beside_is_dealt_from_the_step_on() -> None:
+    beside = {"unlabelled": torch.arange(7)}
+    source = TensorBatches(torch.arange(10), batch_size=4, shuffle=False, beside=beside, beside_size=3)
+    paced = PacedBatches(source, torch.arange(10), lambda step: 0.5)
+    assert torch.cat([batch.inputs for batch in paced.epoch(0, 0)]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    for one, other in zip(paced.epoch(0, 0, skip=1), source.epoch(0, 0, skip=1), strict=True):
+        assert torch.equal(one.beside["unlabelled"], other.beside["unlabelled"])
+
+
 # The method in training ------------------------------------------------------------------------------------
 
 

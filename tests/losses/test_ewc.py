@@ -15,9 +15,11 @@ from torch.nn.functional import cross_entropy
 from locution.data.mixup import MixupMethod
 from locution.engine import Engine, Observer, Plan, Record, Step, Stop, TensorBatches, Turn
 from locution.engine.batch import Batch
+from locution.engine.method import ordered
 from locution.engine.sequence import TaskSequence
 from locution.errors import UserError
 from locution.losses import fisher
+from locution.losses.distillation import DistillationMethod
 from locution.losses.ewc import EWCMethod, elastic_penalty
 from locution.losses.fisher import fisher_information
 from locution.optimizers.sam import SAMMethod
@@ -391,6 +393,24 @@ def test_it_goes_with_other_methods_in_whatever_order_they_are_listed() -> None:
     one = run([EWCMethod(), MixupMethod(), SAMMethod()])
     assert not unequal(one, run([SAMMethod(), MixupMethod(), EWCMethod()]))
     assert unequal(one, run([SAMMethod(), MixupMethod()]))
+
+
+def test_its_penalty_comes_behind_a_teachers_loss_and_is_weighed_by_no_other() -> None:
+    """With all the weight on a teacher who agrees nothing is left to learn but the springs."""
+    model = network().eval()
+    teacher, batch, ewc = copy.deepcopy(model), examples(), EWCMethod(strength=2.0)
+    distillation = DistillationMethod(teacher=teacher, weight=1.0)
+    ewc.finish(model, None, [batch])
+    with torch.no_grad():
+        model[4].bias += 1.0  # all scores alike: the answers stay the same
+    step = Step(0, 0, Plan(), model, batch, model(batch.inputs), whole=batch)
+    distillation.data(None, Plan())
+    loss = cross_entropy(step.output, batch.targets)
+    for method in ordered([ewc, distillation]):
+        loss = method.loss(loss, step)
+    springs = 2.0 / 2 * ewc.importance["4.bias"].sum()
+    left = (loss - distillation.loss(torch.zeros(()), step)).detach()
+    assert float(left) == pytest.approx(float(springs))
 
 
 def test_one_method_serves_two_engines_one_after_another() -> None:
