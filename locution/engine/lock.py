@@ -70,7 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
     >>> with tempfile.TemporaryDirectory() as name, locked(Path(name)):
     ...     take(Path(name))
     Traceback (most recent call last):
-    locution.errors.LocutionError: ... is in use: process ... trains in it; wait for it or stop it.
+    locution.engine.lock.InUse: ... is in use: process ... trains in it; wait for it or stop it.
     """
     place = folder.resolve()
     handle = RESERVED.pop(place, None)

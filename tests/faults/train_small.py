@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,24 +28,27 @@ from locution.engine.run_folder import RunFolder, cut_metrics, write_text
 from locution.engine.signals import stopping_by_signal
 from locution.errors import UserError
 
-EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 54, 10, 4, 3, 8
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from methods_alone import METHODS, does_something, made
+
+EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 54, 6, 3, 3, 8
+# what asks for tensors in memory, and what compares whole batches: this training has neither
+ELSEWHERE = ("curriculum", "coral")
 
 
 def methods_found() -> list[str]:
-    """Name every method of the vocabulary that takes data of any kind: those of sound are killed with sound."""
-    from locution.vocabulary.lookup import names, part
-
-    return [name for name in names("method") if not part("method", name).__module__.startswith("locution.speech.")]
+    """Name every method that does something for rows of numbers; the others are resumed on problems of their own."""
+    able = [name for name in METHODS if does_something(name, "vectors") or does_something(name, "normed")]
+    return [name for name in able if name not in ELSEWHERE]
 
 
 def built(wanted: Sequence[str]) -> list[Method]:
     """Build methods from their defaults; one that cannot stand beside those before it is left out."""
-    from locution.vocabulary.lookup import part
-
     methods: list[Method] = []
     for name in wanted:
         try:
-            methods = ordered([*methods, part("method", name)()])
+            methods = ordered([*methods, made(name)])
         except UserError as error:
             if "cannot be combined" not in str(error) and "each ask to come after" not in str(error):
                 raise
@@ -57,7 +62,9 @@ class NumberedBatches:
         source = generator(0, "examples")
         self.inputs = torch.randn(EXAMPLES, FEATURES, generator=source)
         self.targets = torch.randint(0, CLASSES, (EXAMPLES,), generator=source)
-        self.numbers = TensorBatches(torch.arange(EXAMPLES), batch_size=BATCH)
+        other = torch.randn(20, FEATURES, generator=source)
+        beside = {"unlabelled": other, "target": other + 1}
+        self.numbers = TensorBatches(torch.arange(EXAMPLES), batch_size=BATCH, beside=beside)
         self.trace, self.pause = trace, pause
 
     def steps(self) -> int | None:
@@ -70,7 +77,7 @@ class NumberedBatches:
                 chosen = batch.inputs
                 trace.write(json.dumps([number, place, chosen.tolist()]) + "\n")
                 time.sleep(self.pause)
-                yield Batch(self.inputs[chosen], self.targets[chosen])
+                yield replace(batch, inputs=self.inputs[chosen], targets=self.targets[chosen])
 
 
 class Metrics(Observer):
