@@ -61,6 +61,7 @@ def cost(engine: Engine, seconds: float, judged: float, rate: float | None, unit
         unit=unit,
         steps=engine.number,
         epochs=engine.epoch,
+        gradient_evaluations=engine.watch.gradients,
         parameters_trained=trained,
         parameters_frozen=sum(p.numel() for p in parameters) - trained,
         device=str(engine.device),

@@ -47,6 +47,15 @@ def test_a_run_folder_holds_everything(capsys: pytest.CaptureFixture[str]) -> No
     assert (run.folder.parent / "latest").resolve() == run.folder.resolve()
 
 
+@pytest.mark.parametrize(("words", "gradients"), [((), 20), (("+sam",), 40), (("+sam", "accumulate=3"), 40)])
+def test_gradients_are_counted_and_the_count_goes_on_when_resumed(words: tuple[str, ...], gradients: int) -> None:
+    """SAM takes two a step; micro-batches are parts of one."""
+    run = locution.train("digits", "steps=20", *words, quiet=True)
+    assert run.results["cost"]["gradient_evaluations"] == gradients
+    (run.folder / "results.json").unlink()
+    assert locution.resume(run.folder, quiet=True).results["cost"]["gradient_evaluations"] == gradients
+
+
 def test_a_run_is_evaluated_again_to_the_same_figures() -> None:
     run = locution.train("digits", "steps=40", "+averaging", "+spectral_norm", quiet=True)
     again = Run.open("digits")

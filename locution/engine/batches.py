@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -124,7 +125,8 @@ class TensorBatches:
             return itertools.starmap(Batch, rows)
         whole = Batch(*trees)
         starts = range(skip * self.batch_size, len(self), self.batch_size)
-        return (whole.rows(start, min(start + self.batch_size, len(self))) for start in starts)
+        pieces = (whole.rows(start, min(start + self.batch_size, len(self))) for start in starts)
+        return (replace(piece, start=0) for piece in pieces)  # each is a whole batch, and no part of one
 
 
 class LoaderBatches:

@@ -84,6 +84,7 @@ class WholeStep:
             return loss
         if self.graph is None:
             self.graph = self.build(turn)
+        engine.watch.gradients += 1
         for group, known, copy in self.settings:
             for key, value in known.items():
                 if group[key] != value:  # a schedule moved it

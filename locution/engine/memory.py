@@ -36,6 +36,7 @@ def fitting(engine: Engine, turn: Turn, parts: Parts) -> Tensor:
     from there on. Raises LocutionError where one example alone does not fit, and under data parallel, where the
     other processes would wait for ever.
     """
+    engine.watch.gradients += 1
     while True:
         try:
             return engine.backward(turn, parts)

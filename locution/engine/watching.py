@@ -23,7 +23,7 @@ class Watch:
     def __init__(self, engine: Engine, every: int, measure_every: int | None) -> None:
         self.engine, self.every, self.measure_every = engine, max(1, every), measure_every
         self.losses: list[Tensor] = []
-        self.sum, self.count, self.examples = 0.0, 0, 0
+        self.sum, self.count, self.examples, self.gradients = 0.0, 0, 0, 0
         self.values: dict[str, float] = {}
         self.begun, self.before, self.last = time.perf_counter(), 0.0, math.nan
 
@@ -121,9 +121,10 @@ class Watch:
         """Hold what the records go on from."""
         self.flush()
         seconds = self.before + time.perf_counter() - self.begun
-        return {"sum": self.sum, "count": self.count, "examples": self.examples, "seconds": seconds, "last": self.last}
+        counted = {"count": self.count, "examples": self.examples, "gradients": self.gradients}
+        return {"sum": self.sum, **counted, "seconds": seconds, "last": self.last}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         """Take it back."""
         self.sum, self.count, self.examples = kept["sum"], kept["count"], kept["examples"]
-        self.before, self.last = kept["seconds"], kept["last"]
+        self.before, self.last, self.gradients = kept["seconds"], kept["last"], kept.get("gradients", 0)

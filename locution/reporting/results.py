@@ -79,6 +79,7 @@ class Cost:
     parameters_frozen: int | None = None
     device: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
+    gradient_evaluations: int | None = None
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,14 @@ def test_pieces_know_where_they_began() -> None:
     assert few == [[0], [1], [], []]
 
 
+@pytest.mark.parametrize("tree", [False, True])
+def test_a_whole_batch_begins_at_its_own_first_row(tree: bool) -> None:
+    rows = torch.arange(10)
+    data = TensorBatches({"x": rows} if tree else rows, batch_size=4)
+    assert [batch.start for batch in data.epoch(0, 0)] == [0, 0, 0]
+    assert [piece.start for piece, _ in next(iter(data.epoch(0, 0))).split(2)] == [0, 2]
+
+
 @dataclass
 class Smallness(Method):
     """Adds the mean square of the outputs on what is beside: a term with a count of its own."""
