@@ -104,7 +104,7 @@ def effect(
     """
     seeds = sorted(set(plain) & set(varied))
     pairs = [(plain[seed].metrics[metric], varied[seed].metrics[metric]) for seed in seeds]
-    differences = tuple(after - before for before, after in pairs)
+    differences = tuple(round(after - before, 12) for before, after in pairs)  # 0.3 - 0.2 - 0.1 is no difference
     found = bootstrap(torch.tensor(differences, dtype=torch.float64), resamples=10_000)
     count = len(seeds)
     return Effect(
@@ -112,8 +112,8 @@ def effect(
         value=sum(after for _, after in pairs) / count,
         baseline=sum(before for before, _ in pairs) / count,
         differences=differences,
-        low=found["low"],
-        high=found["high"],
+        low=round(found["low"], 12),
+        high=round(found["high"], 12),
         p=sign_flip(differences),
         time=_ratio([varied[s].seconds for s in seeds], [plain[s].seconds for s in seeds]),
         memory=_ratio([varied[s].memory for s in seeds], [plain[s].memory for s in seeds]),

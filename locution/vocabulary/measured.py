@@ -9,7 +9,7 @@ from typing import Any
 
 from locution.reporting.paired import Paired, differences_chart
 from locution.reporting.units import figure
-from locution.vocabulary.lookup import Term
+from locution.vocabulary.lookup import Term, terms
 
 EFFECTS = Path(__file__).with_name("effects")
 COLUMNS = ("variant", "figure", "without", "with", "change", "95 % interval", "p", "time", "memory", "verdict")
@@ -135,3 +135,24 @@ def _signed(value: float) -> str:
 
 def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}x"
+
+
+def overview(folder: Path = EFFECTS) -> list[str]:
+    """Write all that was measured as one Markdown table, in the order of the vocabulary, whatever came out."""
+    head = ("", "recipe", "figure", "without", "with", "change", "95 % interval", "time", "verdict")
+    rows = ["| " + " | ".join(head) + " |", "|---|---|---|---:|---:|---:|---|---:|---|"]
+    for term in terms().values():
+        stored = read(term.name, folder)
+        for one in stored["effects"] if stored is not None else []:
+            assert stored is not None
+            name = f"[{term.title}](vocabulary/{term.name}.md)"
+            name += "" if one["name"] in (term.name, term.title) else f": {one['name']}"
+            where = "`" + " ".join([stored["recipe"], *stored["shared"]]) + "`"
+            moved = (one["metric"], figure(one["baseline"]), figure(one["value"]), _signed(one["mean"]))
+            between = f"[{figure(one['low'])}, {figure(one['high'])}]"
+            rows.append("| " + " | ".join((name, where, *moved, between, _times(one["time"]), one["verdict"])) + " |")
+    return rows
+
+
+if __name__ == "__main__":
+    print("\n".join(overview()))
