@@ -56,14 +56,14 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def write(folder: Path) -> int:
-    """Write all pages into a folder, remove those of terms that are gone, and count them."""
+    """Write all pages into a folder, remove those of terms that are gone, and count the pages."""
     made = dict(pages())
     for name in gone(folder, made):
         (folder / name).unlink()
     for name, text in made.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    return len(made)
+    return sum(name.endswith(".md") for name in made)
 
 
 def gone(folder: Path, made: Collection[str]) -> list[str]:
