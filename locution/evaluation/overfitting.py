@@ -170,7 +170,8 @@ class Overfitting(Observer):
         best = overfitting(self.training, self.held_out, self.patience, self.rise)
         if best is None:
             if min(self.held_out) == self.held_out[-1]:
-                self.since = None  # it went on learning after all
+                self.since = None  # it went on learning after all, and what was said no longer holds
+                self.notes.clear()
             return None
         if self.since is None:
             self.since = self.epochs[best]

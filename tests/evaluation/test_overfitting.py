@@ -41,6 +41,16 @@ def test_a_small_regularised_mlp_is_not_flagged() -> None:
     assert not underfitting(watcher.training, watcher.held_out, unlearnt=2.3026)
 
 
+def test_what_was_said_is_taken_back_where_it_goes_on_learning() -> None:
+    said: list[str] = []
+    watcher = Overfitting(CrossEntropy(), [], patience=2, say=said.append)
+    losses = [1.0, 0.5, 0.6, 0.7, 0.4, 0.6, 0.7]  # overfits since 2, learns again at 5, overfits since then
+    for epoch, held_out in enumerate(losses, start=1):
+        watcher.watch(Record("epoch", epoch, epoch, 1 / epoch, 0.1, 0, 0.0, {"development_loss": held_out}))
+    assert [line.split(":")[0] for line in said] == ["overfitting since epoch 2", "overfitting since epoch 5"]
+    assert watcher.notes == said[1:], "the report has what holds at the end"
+
+
 def test_early_stopping_ends_training_and_says_why() -> None:
     data = DigitsData(limit=200).load(seed=0)
     reasons: list[str] = []
