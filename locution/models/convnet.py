@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from locution.errors import UserError, require
 from locution.models.mlp import fully_connected
+from locution.models.pooling import pooling
 
 Norm = Literal["batch", "group", "none"]
+Halving = Literal["stride", "max", "average"]
 NORMS = ("batch", "group", "none")
 SMALLEST = 4  # pixels: a picture of a shorter side is not halved again
 
@@ -95,8 +97,9 @@ class ConvNet(nn.Module):
     Parameters
     ----------
     channels: of the pictures. widths: channels of each stage. outputs: how many numbers come out. halved: how many of
-    the stages behind the first halve the size. blocks: how many a stage has. norm: batch, group or none. residual:
-    blocks with a way around. dropout: the share of features left out before the last layer.
+    the stages behind the first halve the size. halving: by a convolution's stride, or by max or average pooling.
+    blocks: how many a stage has. norm: batch, group or none. residual: blocks with a way around. dropout: the share of
+    features left out before the last layer.
 
     Shapes: pictures (N, channels, H, W) from 0 to 1, or bytes from 0 to 255; outputs (N, outputs).
 
@@ -119,6 +122,7 @@ class ConvNet(nn.Module):
         outputs: int,
         *,
         halved: int | None = None,
+        halving: Halving = "stride",
         blocks: int = 1,
         norm: Norm = "batch",
         residual: bool = False,
@@ -129,8 +133,10 @@ class ConvNet(nn.Module):
         halved = len(widths) - 1 if halved is None else halved
         stages: list[nn.Module] = []
         for number, (before, width) in enumerate(pairwise((channels, *widths))):
-            first = make(before, width, norm, 2 if 0 < number <= halved else 1)
-            stages.append(nn.Sequential(first, *(make(width, width, norm) for _ in range(blocks - 1))))
+            halves = 0 < number <= halved
+            smaller = pooling(halving) if halves else []
+            first = make(before, width, norm, 2 if halves and not smaller else 1)
+            stages.append(nn.Sequential(*smaller, first, *(make(width, width, norm) for _ in range(blocks - 1))))
         self.stages = nn.Sequential(*stages)
         self.dropout = nn.Dropout(dropout)
         self.head = fully_connected(widths[-1], outputs)
@@ -160,8 +166,8 @@ class ConvNetModel:
     """A convolutional network (CNN) looks at every place of a picture with the same small filters, block behind block.
 
     `widths` are the channels of each stage; empty for a small network by the size of the pictures. `blocks`, `norm`,
-    `residual` and `dropout` are those of `ConvNet`. The size is halved from stage to stage as long as its shorter side
-    has 4 pixels or more.
+    `residual`, `dropout` and `halving` are those of `ConvNet`. The size is halved from stage to stage as long as its
+    shorter side has 4 pixels or more.
 
     >>> import torch
     >>> model = ConvNetModel(widths=(8, 16)).build(inputs=(1, 8, 8), outputs=10)
@@ -177,12 +183,14 @@ class ConvNetModel:
     norm: Norm = "batch"
     residual: bool = False
     dropout: float = 0.0
+    halving: Halving = "stride"
 
     def __post_init__(self) -> None:
         require(min(self.widths, default=1) >= 1, "model.widths", list(self.widths), "whole numbers from 1")
         require(self.blocks >= 1, "model.blocks", self.blocks, "a whole number from 1")
         require(self.norm in NORMS, "model.norm", self.norm, ", ".join(NORMS))
         require(0.0 <= self.dropout < 1.0, "model.dropout", self.dropout, "a share from 0 up to, not with, 1")
+        pooling(self.halving)
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> ConvNet:
         """Make the network; its first weights are drawn from torch's own generator."""
@@ -197,6 +205,7 @@ class ConvNetModel:
             widths,
             outputs,
             halved=halved,
+            halving=self.halving,
             blocks=self.blocks,
             norm=self.norm,
             residual=self.residual,

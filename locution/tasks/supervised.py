@@ -26,6 +26,7 @@ from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.figures import check_figures, more_figures
+from locution.tasks.filters import filter_pictures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
@@ -87,7 +88,7 @@ class Supervised:
             results = judge_values(recipe.name, outputs, held.targets, note)
         results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
-        results.galleries += planes(model, data)
+        results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
