@@ -92,6 +92,19 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
+def check_shares(development: float, test: float) -> None:
+    """Refuse shares to hold out that are none, or that leave nothing to learn from.
+
+    >>> check_shares(0.6, 0.5)
+    Traceback (most recent call last):
+    locution.errors.UserError: data.development + data.test is 1.1; allowed: less than 1, so that ...
+    """
+    for name, share in (("development", development), ("test", test)):
+        require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
+    held = development + test
+    require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is left to learn from")
+
+
 def stratified_split(classes: Tensor, shares: tuple[float, ...], seed: int) -> list[Tensor]:
     """A stratified split cuts examples into parts at random, with each class in each part by the same share.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from locution.data.dataset import Dataset, held_out, stratified_split
+from locution.data.dataset import Dataset, check_shares, held_out, stratified_split
 from locution.engine.batches import TensorBatches
 from locution.engine.random import generator
 from locution.errors import require
@@ -58,15 +58,7 @@ class DigitsData:
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
-        for name, share in (("development", self.development), ("test", self.test)):
-            require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
-        held = self.development + self.test
-        require(
-            held < 1.0,
-            "data.development + data.test",
-            held,
-            "less than 1, so that something is left to learn from",
-        )
+        check_shares(self.development, self.test)
         require(self.limit >= 0, "data.limit", self.limit, "a whole number from 1, or 0 for all")
         require(self.per_class >= 0, "data.per_class", self.per_class, "a whole number from 1, or 0 for all")
         both = f"{self.limit} and data.per_class {self.per_class}"

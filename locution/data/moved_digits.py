@@ -10,7 +10,7 @@ from torch import Tensor
 from locution.data.augmentation.image.pictures import between
 from locution.data.augmentation.image.rotation import rotate
 from locution.data.augmentation.image.shift import shift
-from locution.data.dataset import Dataset, held_out, stratified_split
+from locution.data.dataset import Dataset, check_shares, held_out, stratified_split
 from locution.data.digits import read_digits
 from locution.engine.batches import TensorBatches
 from locution.engine.random import generator
@@ -70,10 +70,7 @@ class MovedDigitsData:
         require(8 <= self.side <= 64, "data.side", self.side, "pixels from 8 to 64")
         require(0 <= self.degrees <= 180, "data.degrees", self.degrees, "degrees from 0 to 180")
         require(0 <= self.paler <= 1, "data.paler", self.paler, "a share from 0 to 1")
-        for name, share in (("development", self.development), ("test", self.test)):
-            require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
-        held = self.development + self.test
-        require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is left to learn")
+        check_shares(self.development, self.test)
 
     def load(self, seed: int) -> Dataset:
         """Read the pictures, move and split them; the run's seed has no part in it."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from locution.data.dataset import Dataset, held_out
+from locution.data.dataset import Dataset, check_shares, held_out
 from locution.data.leakage import Leak, refused
 from locution.data.tables.columns import Column
 from locution.data.tables.encoding import Encoding
@@ -71,10 +71,7 @@ class TableData:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name, share in (("development", self.development), ("test", self.test)):
-            require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
-        held = self.development + self.test
-        require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is learnt from")
+        check_shares(self.development, self.test)
         require(self.one_hot >= 1, "data.one_hot", self.one_hot, "a whole number from 1, usually 32")
         size = self.batch_size
         require(size is None or size >= 1, "data.batch_size", size, "a whole number from 1, or null")

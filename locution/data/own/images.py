@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from locution.data.dataset import Dataset, held_out
+from locution.data.dataset import Dataset, check_shares, held_out
 from locution.data.leakage import near_duplicates
 from locution.data.own.decode import FITS, Damaged, Fit, decode, look
 from locution.data.own.image_reader import ImageReader
@@ -26,6 +26,7 @@ from locution.errors import LocutionError, UserError, require
 
 SMALLEST, LARGEST = 8, 64  # pixels of the side that is chosen; any other may be asked for
 AS_NUMBERS = 500_000_000  # bytes of pictures as fp32; beyond it they stay bytes until a batch needs them
+T = TypeVar("T")
 COMPARED = 20_000  # pictures to learn from that are looked through for near copies of held-out ones
 
 
@@ -89,10 +90,7 @@ class ImagesData:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
         require(self.size == 0 or 4 <= self.size <= 1024, "data.size", self.size, "pixels from 4 to 1024, or 0")
         require(self.fit in FITS, "data.fit", self.fit, ", ".join(FITS))
-        for name, share in (("development", self.development), ("test", self.test)):
-            require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
-        held = self.development + self.test
-        require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is left to learn")
+        check_shares(self.development, self.test)
 
     def load(self, seed: int) -> Dataset:
         """Read the pictures and split them; the run's seed has no part in it."""
@@ -113,15 +111,7 @@ class ImagesData:
 
     def looked_at(self, listed: Sequence[Listed]) -> tuple[list[Listed], ImageReader, list[str]]:
         """Look at the heads of all files, leave out what is none, and decide on size and colour."""
-        fine, heads, damaged = [], [], []
-        for one in listed:
-            try:
-                heads.append(look(one.file))
-                fine.append(one)
-            except Damaged as error:
-                damaged.append(f"{one.file.name} ({error})")
-        if not fine:
-            raise UserError(f"none of {len(listed):,} pictures can be read, such as {damaged[0]}; allowed: pictures.")
+        fine, heads, damaged = readable(listed, look)
         said = [f"{plural(len(damaged), 'file')} could not be read and left out: {named(damaged)}."] if damaged else []
         if any(moving for *_, moving in heads):
             said.append("Of files with several frames the first one is taken.")
@@ -193,17 +183,23 @@ def choose_size(sizes: Sequence[tuple[int, int]], asked: int, fit: str) -> tuple
     return size, f"Pictures of {came} are brought to {size} x {size}, {how}: {why}."
 
 
-def read_all(listed: Sequence[Listed], reader: ImageReader) -> tuple[list[Listed], Tensor, list[str]]:
-    """Read all pictures into one block of bytes (N, C, H, W), leaving out what is damaged further in."""
+def readable(listed: Sequence[Listed], read: Callable[[Path], T]) -> tuple[list[Listed], list[T], list[str]]:
+    """Read every file; returns those that can be read, what was read, and which are damaged, and how."""
     fine, found, damaged = [], [], []
     for one in listed:
         try:
-            found.append(decode(one.file, reader.size, reader.colour, reader.fit))
+            found.append(read(one.file))
             fine.append(one)
         except Damaged as error:
             damaged.append(f"{one.file.name} ({error})")
     if not fine:
         raise UserError(f"none of {len(listed):,} pictures can be read, such as {damaged[0]}; allowed: pictures.")
+    return fine, found, damaged
+
+
+def read_all(listed: Sequence[Listed], reader: ImageReader) -> tuple[list[Listed], Tensor, list[str]]:
+    """Read all pictures into one block of bytes (N, C, H, W), leaving out what is damaged further in."""
+    fine, found, damaged = readable(listed, lambda file: decode(file, reader.size, reader.colour, reader.fit))
     said = [f"{plural(len(damaged), 'picture')} damaged and left out: {named(damaged)}."] if damaged else []
     return fine, torch.as_tensor(np.stack(found)), said
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from locution.data.dataset import Dataset, held_out
+from locution.data.dataset import Dataset, check_shares, held_out
 from locution.data.leakage import near_duplicate_texts
 from locution.data.own.parts import class_lines, into_parts, named, plural, without_copies
 from locution.data.own.picture_files import walk, written
@@ -63,10 +63,7 @@ class TextsData:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
         require(self.most >= 1, "data.most", self.most, "a whole number from 1, usually 20000")
         require(0 <= self.length <= 10000, "data.length", self.length, "words from 1 to 10000, or 0")
-        for name, share in (("development", self.development), ("test", self.test)):
-            require(0.0 <= share < 1.0, f"data.{name}", share, "a share from 0 up to, not with, 1")
-        held = self.development + self.test
-        require(held < 1.0, "data.development + data.test", held, "less than 1, so that something is left to learn")
+        check_shares(self.development, self.test)
 
     def load(self, seed: int) -> Dataset:
         """Read the texts and split them; the run's seed has no part in it."""
