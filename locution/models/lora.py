@@ -2,107 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from locution.engine.method import Method, Plan
 from locution.engine.random import generator
-from locution.errors import require
-from locution.models.freezing import set_trained
-from locution.models.surgery import lean_copy, replace_layers
+from locution.errors import UserError, require, unknown
+from locution.models.freezing import last_layer, matching, set_trained
+from locution.models.lora_layer import KINDS, LoRA, adaptable, check, lora_layers, low_rank_update
+from locution.models.surgery import lean_copy, lies_in, replace_layers
+
+__all__ = ["LoRA", "LoRAMethod", "add_lora", "base_state", "check", "lora_layers", "low_rank_update", "merge_lora"]
 
 Patterns = str | tuple[str, ...]
-
-
-def low_rank_update(down: Tensor, up: Tensor, alpha: float) -> Tensor:
-    """A low-rank update is the product of two thin matrices, scaled: few numbers that change a whole weight.
-
-    down (r, in), up (out, r): gives alpha / r x up @ down, (out, in), of rank r at most.
-
-    >>> low_rank_update(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0], [3.0]]), alpha=2.0)
-    tensor([[ 2.,  4.], [ 6., 12.]])
-
-    Reference: E. Hu et al., 2022, "LoRA: low-rank adaptation of large language models", section 4.1, equation 3.
-    """
-    return alpha / len(down) * (up @ down)
-
-
-class LoRA(nn.Module):
-    """A linear layer that stays frozen, and beside it two thin matrices that learn what to add to it.
-
-    `up` starts at zero, so that nothing changes before training begins. Both are kept in fp32 and used in the
-    precision of what comes in; `dropout` hides a share of their input in training.
-
-    >>> layer = LoRA(nn.Linear(3, 2), rank=1, alpha=1.0)
-    >>> x = torch.ones(1, 3)
-    >>> bool((layer(x) == layer.base(x)).all())
-    True
-    >>> _ = layer.down.data.fill_(1.0), layer.up.data.fill_(0.5)
-    >>> (layer(x) - layer.base(x)).tolist()  # 0.5 x (1 + 1 + 1)
-    [[1.5, 1.5]]
-
-    Reference: E. Hu et al., 2022, "LoRA: low-rank adaptation of large language models", section 4.1.
-    """
-
-    def __init__(
-        self,
-        base: nn.Linear,
-        rank: int = 8,
-        alpha: float = 16.0,
-        dropout: float = 0.0,
-        stream: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.base = base.requires_grad_(False)
-        self.alpha, self.dropout = alpha, dropout
-        start = torch.empty(rank, base.in_features)
-        bound = 1 / math.sqrt(base.in_features)  # what Kaiming's rule with a = sqrt(5) comes to, as in peft
-        start.uniform_(-bound, bound, generator=stream)
-        self.down = nn.Parameter(start.to(base.weight.device))  # (r, in)
-        self.up = nn.Parameter(torch.zeros(base.out_features, rank, device=base.weight.device))  # (out, r)
-
-    @property
-    def weight(self) -> Tensor:
-        """The frozen weight, for code that asks a layer for its type or its place."""
-        return self.base.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The frozen bias."""
-        return self.base.bias
-
-    @property
-    def rank(self) -> int:
-        """How many rows the thin matrices have."""
-        return len(self.down)
-
-    def forward(self, x: Tensor) -> Tensor:
-        thin = linear(dropout(x, self.dropout, self.training), self.down.to(x.dtype))  # (..., r)
-        change = linear(thin, self.up.to(x.dtype))  # (..., out)
-        answer: Tensor = self.base(x)
-        return answer + self.alpha / self.rank * change
-
-    def merged(self) -> nn.Linear:
-        """Make the plain layer that does the same: its weight with the update added, its own bias."""
-        base: nn.Linear = self.base
-        layer = nn.Linear(base.in_features, base.out_features, base.bias is not None, device="meta")
-        weight = base.weight.detach().float() + low_rank_update(self.down.detach(), self.up.detach(), self.alpha)
-        layer.weight = nn.Parameter(weight.to(base.weight.dtype), requires_grad=base.weight.requires_grad)
-        if base.bias is not None:
-            layer.bias = base.bias
-        return layer.train(self.training)
-
-
-def lora_layers(model: nn.Module) -> dict[str, LoRA]:
-    """Find the adapted layers of a model by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, LoRA)}
 
 
 def base_state(model: nn.Module) -> dict[str, Tensor]:
@@ -129,10 +44,11 @@ def add_lora(
     alpha: float = 16.0,
     dropout: float = 0.0,
     seed: int = 0,
+    kinds: tuple[type[nn.Module], ...] = KINDS,
 ) -> nn.Module:
-    """Put a LoRA layer in the place of each linear layer whose name matches; other weights stay as they were.
+    """Put a LoRA layer in the place of each linear layer and convolution whose name matches; other weights stay.
 
-    The last layer of torch's own attention stays too: that reads its weight and never calls it.
+    Those stay too of which `adaptable` says that LoRA cannot stand in their place. `kinds` narrows what is looked for.
 
     >>> net = add_lora(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), "0", rank=1)
     >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
@@ -142,12 +58,11 @@ def add_lora(
     """
 
     def adapted(name: str, layer: nn.Module) -> nn.Module:
-        assert isinstance(layer, nn.Linear)
-        if isinstance(layer, NonDynamicallyQuantizableLinear):
+        if not adaptable(layer):
             return layer
         return LoRA(layer, rank, alpha, dropout, generator(seed, f"lora {name}"))
 
-    return replace_layers(model, adapted, pattern)
+    return replace_layers(model, adapted, pattern, kinds)
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
@@ -168,25 +83,49 @@ def merge_lora(model: nn.Module) -> nn.Module:
     return replace_layers(model, merged, kinds=(LoRA,)) if lora_layers(model) else model
 
 
-def check(where: str, rank: int, alpha: float, dropout: float) -> None:
-    """Refuse settings with which nothing would be learnt."""
-    require(rank >= 1, f"{where}.rank", rank, "a whole number from 1, usually 8 to 64")
-    require(alpha > 0, f"{where}.alpha", alpha, "a number above 0, usually twice the rank")
-    require(0 <= dropout < 1, f"{where}.dropout", dropout, "a share from 0 up to, not with, 1")
+def chosen(model: nn.Module, layers: Patterns = "*", train: Patterns | None = None) -> tuple[list[str], list[str]]:
+    """Choose the layers that LoRA adapts, and the parameters that train in full beside them.
+
+    Without `train` the last layer trains in full, unless `layers` names it or there is no other.
+
+    >>> chosen(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)))
+    (['0'], ['2.weight', '2.bias'])
+    >>> chosen(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)), train=())
+    (['0', '2'], [])
+    """
+    there = [name for name, layer in model.named_modules() if adaptable(layer)]
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    for pattern in patterns:
+        if not any(lies_in(name, pattern) for name in there):
+            raise unknown("layer for lora.layers", pattern, there)
+    named = [name for name in there if any(lies_in(name, pattern) for pattern in patterns)]
+    if train is None:
+        head = last_layer(model)
+        rest = [name for name in named if name != head]
+        kept = not rest or any(lies_in(head, pattern) for pattern in patterns if pattern != "*")
+        whole = [name for name, _ in model.named_parameters() if name.rpartition(".")[0] == head]
+        return (named, []) if kept else (rest, whole)
+    full = matching(model, train) if train else []
+    left = [name for name in named if (f"{name}.weight" if name else "weight") not in full]
+    if not left:
+        took = "no layer of lora.layers is left to adapt"
+        raise UserError(f"lora.train is {train!r}, and {took}; allowed: patterns of some layers, such as head.")
+    return left, full
 
 
 @dataclass
 class LoRAMethod(Method):
-    """LoRA freezes a model and trains a small change to each of its linear layers, the product of two thin matrices.
+    """LoRA freezes a model and trains a small change to each of its layers, the product of two thin matrices.
 
     Far fewer numbers train, so gradients and the optimizer's state take little memory, and what was learnt before is
     still there. What leaves training is a plain model with the changes added into its weights.
 
     Settings
     --------
-    layers: which linear layers, by a pattern on their names, or several. rank: rows of the thin matrices. alpha: the
-    change is scaled by alpha / rank. dropout: the share of their input that is hidden in training. train: patterns of
-    parameters that train beside them, such as a new head: [head.*].
+    layers: which linear layers and convolutions, by patterns on their names or on what holds them. rank: rows of the
+    thin matrices. alpha: the change is scaled by alpha / rank. dropout: the share of their input that is hidden in
+    training. train: patterns of the layers or parameters that train in full beside them (peft's modules_to_save); by
+    default the last layer, which is new where a model is fine-tuned, unless `layers` names it; [] for none.
 
     A layer of 8 x 6 has 54 numbers; with rank 1, 14 train:
 
@@ -208,16 +147,20 @@ class LoRAMethod(Method):
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
-    train: Patterns = ()
+    train: Patterns | None = None
 
     def __post_init__(self) -> None:
         check("lora", self.rank, self.alpha, self.dropout)
         require(bool(self.layers), "lora.layers", self.layers, "a pattern on the layers' names, such as *")
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        set_trained(model, self.train)
-        settings = {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout}
-        return add_lora(model, self.layers, **settings, seed=plan.seed)  # type: ignore[arg-type]
+        layers, full = chosen(model, self.layers, self.train)
+        parameters = dict(model.named_parameters())  # looked up before: an adapted layer's own have other names then
+        set_trained(model, ())
+        model = add_lora(model, layers, rank=self.rank, alpha=self.alpha, dropout=self.dropout, seed=plan.seed)
+        for name in full:
+            parameters[name].requires_grad_(True)
+        return model
 
     def trained(self, model: nn.Module) -> nn.Module:
         return merge_lora(model)
