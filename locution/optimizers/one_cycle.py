@@ -27,12 +27,20 @@ def anneal(start: float, end: float, share: float, shape: str = "cos") -> float:
 
 
 def one_cycle(
-    step: int, total: int, low: float, high: float, end: float, pct_start: float = 0.3, shape: str = "cos"
+    step: int,
+    total: int,
+    low: float,
+    high: float,
+    end: float,
+    pct_start: float = 0.3,
+    shape: str = "cos",
+    three_phase: bool = False,
 ) -> float:
     """Say what a number that rises from low to high and falls to end is at a step of a cycle.
 
     Steps count from 0 to total - 1, `pct_start` is the share of them that rises; past the last, it stays at
-    the end. Give the momentum's high and low the other way round: it falls while the learning rate rises.
+    the end. With `three_phase` it falls back to low as long as it has risen, and from there to the end. Give the
+    momentum's high and low the other way round: it falls while the learning rate rises.
 
     >>> [round(one_cycle(n, 11, 0.001, 0.01, 0.001, pct_start=0.55, shape="linear"), 4) for n in (0, 5, 10)]
     [0.001, 0.0099, 0.001]
@@ -44,7 +52,11 @@ def one_cycle(
     now = min(float(step), last)
     if now <= peak:
         return anneal(low, high, now / peak if peak > 0 else 1.0, shape)
-    return anneal(high, end, (now - peak) / (last - peak), shape)
+    if not three_phase:
+        return anneal(high, end, (now - peak) / (last - peak), shape)
+    if now <= 2 * peak:
+        return anneal(high, low, (now - peak) / peak, shape)
+    return anneal(low, end, (now - 2 * peak) / (last - 2 * peak), shape)
 
 
 class OneCycle(Wrapper):
@@ -56,7 +68,7 @@ class OneCycle(Wrapper):
     highest rate; the optimizer's own, group by group, if it is not given. pct_start: the share of the steps
     that rises. div: highest over first rate. final_div: first over last rate. shape: "cos" or "linear".
     cycle_momentum: move the momentum (or Adam's first beta) from max_momentum to base_momentum and back;
-    plain SGD, which has none, keeps none.
+    plain SGD, which has none, keeps none. three_phase: fall back to the first rate as long as it has risen, then lower.
 
     >>> import torch
     >>> sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.01)
@@ -81,10 +93,11 @@ class OneCycle(Wrapper):
         cycle_momentum: bool = True,
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
+        three_phase: bool = False,
     ) -> None:
         require(total_steps >= 1, "one_cycle.total_steps", total_steps, "a whole number from 1")
         self.cycle = OneCycleMethod(
-            max_lr, pct_start, div, final_div, shape, cycle_momentum, base_momentum, max_momentum
+            max_lr, pct_start, div, final_div, shape, cycle_momentum, base_momentum, max_momentum, three_phase
         )
         super().__init__(optimizer)
         self.total, self.count = total_steps, 0
@@ -105,7 +118,8 @@ class OneCycle(Wrapper):
 
     def at(self, low: float, high: float, end: float) -> float:
         """Say what a number is at the step that comes."""
-        return one_cycle(self.count, self.total, low, high, end, self.cycle.pct_start, self.cycle.shape)
+        cycle = self.cycle
+        return one_cycle(self.count, self.total, low, high, end, cycle.pct_start, cycle.shape, cycle.three_phase)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Step with this moment's rate and momentum; they stay readable in the groups until the next step."""
@@ -146,6 +160,7 @@ class OneCycleMethod(Method):
     max_lr: the highest rate; the optimizer's own if it is not given. pct_start: the share of the steps that
     rises. div: highest over first rate. final_div: first over last rate. shape: "cos" or "linear".
     cycle_momentum: move momentum (Adam's first beta) from max_momentum to base_momentum and back.
+    three_phase: fall from the highest rate to the first in as many steps as it rose, and lower in those that are left.
 
     From 0.001 to 0.01 and back in 10 steps:
 
@@ -176,6 +191,7 @@ class OneCycleMethod(Method):
     cycle_momentum: bool = True
     base_momentum: float = 0.85
     max_momentum: float = 0.95
+    three_phase: bool = False
 
     def __post_init__(self) -> None:
         peak, share = self.max_lr, self.pct_start
@@ -186,6 +202,8 @@ class OneCycleMethod(Method):
             "a number above 0, or null for the optimizer's own",
         )
         require(0 < share < 1, "one_cycle.pct_start", share, "a number between 0 and 1, usually 0.3")
+        fits = share <= 0.5 or not self.three_phase  # to rise and to fall again
+        require(fits, "one_cycle.pct_start", share, "a number up to 0.5 with three_phase, usually 0.3")
         require(self.div >= 1, "one_cycle.div", self.div, "a number from 1, usually 25")
         require(self.final_div > 0, "one_cycle.final_div", self.final_div, "a number above 0, usually 10000")
         for name in ("base_momentum", "max_momentum"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,10 +25,12 @@ def weight() -> nn.Parameter:
 @pytest.mark.parametrize("shape", ["cos", "linear"])
 @pytest.mark.parametrize(("total", "pct_start"), [(10, 0.3), (10, 0.25), (37, 0.5), (100, 0.9), (7, 0.01)])
 @pytest.mark.parametrize("make", [partial(torch.optim.SGD, momentum=0.9), torch.optim.AdamW])
-def test_equals_torch_at_every_step(shape: Any, total: int, pct_start: float, make: Any) -> None:
+@pytest.mark.parametrize("three", [False, True])
+def test_equals_torch_at_every_step(shape: Any, total: int, pct_start: float, make: Any, three: bool) -> None:
+    pct_start = min(pct_start, 0.5) if three else pct_start
     mine, theirs = make([weight()], lr=0.02), make([weight()], lr=0.02)
-    cycle = OneCycle(mine, total, pct_start=pct_start, shape=shape)
-    scheduler = OneCycleLR(theirs, 0.02, total, pct_start=pct_start, anneal_strategy=shape)
+    cycle = OneCycle(mine, total, pct_start=pct_start, shape=shape, three_phase=three)
+    scheduler = OneCycleLR(theirs, 0.02, total, pct_start=pct_start, anneal_strategy=shape, three_phase=three)
     for number in range(total):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wants gradients, or complains
@@ -35,7 +38,7 @@ def test_equals_torch_at_every_step(shape: Any, total: int, pct_start: float, ma
             theirs.step()
         for key in ("lr", "momentum", "betas"):
             if key in theirs.param_groups[0]:
-                assert mine.param_groups[0][key] == pytest.approx(theirs.param_groups[0][key], rel=1e-9), (
+                assert mine.param_groups[0][key] == pytest.approx(theirs.param_groups[0][key], rel=1e-12, abs=1e-15), (
                     number,
                     key,
                 )
@@ -57,6 +60,19 @@ def test_the_pure_function_equals_torch_too() -> None:
 def test_a_rise_of_a_single_step_is_no_division_by_zero() -> None:
     assert one_cycle(0, 10, 1.0, 5.0, 0.0, pct_start=0.1) == 5.0  # torch divides by zero here
     assert one_cycle(0, 1, 1.0, 5.0, 0.0) == 0.0
+
+
+def test_three_phases_by_hand() -> None:
+    """Up in four steps, down in four, lower in the two that are left."""
+    found = [one_cycle(n, 11, 1.0, 5.0, 0.0, 5 / 11, "linear", True) for n in range(11)]
+    assert found == pytest.approx([1.0, 2.0, 3.0, 4.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.01])
+def test_three_phases_of_a_rise_of_a_single_step_or_less(share: float) -> None:
+    found = [one_cycle(n, 10, 1.0, 5.0, 0.0, share, three_phase=True) for n in range(10)]
+    assert found[-1] == 0.0
+    assert all(later < earlier for earlier, later in pairwise(found[1:]))
 
 
 def test_past_the_end_it_stays_at_the_end() -> None:
@@ -145,6 +161,7 @@ def test_an_epoch_of_unknown_length_is_refused_before_training() -> None:
         {"base_momentum": 1.0},
         {"max_momentum": -0.1},
         {"shape": "square"},
+        {"three_phase": True, "pct_start": 0.51},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
