@@ -54,7 +54,8 @@ def predict(run: str, *inputs: Annotated[str, Parameter(allow_leading_hyphen=Tru
     ----------
     run: a run folder, or a recipe's name for its newest run.
     inputs: numbers separated by commas, a .npy, .csv or .png file, or test:3 for an example of the test set; for a
-        run on data of your own also pictures, a text in quotes, a table of rows, or values by name: age=31,city=Bern.
+        run on texts a text in quotes; on data of your own also pictures, a table of rows, or values by name:
+        age=31,city=Bern.
     """
     from locution import runs
 

@@ -147,5 +147,12 @@ class MessagesData:
             labels=KINDS,
             source="messages",
             others={"source": TensorBatches(*phone[2], batch_size=1024, shuffle=False)},
-            reader=lambda text: bag_of_words([text], self.buckets)[0],
+            reader=self.read,
         )
+
+    def read(self, text: str) -> Tensor:
+        """Count the words of a message that somebody has written: (buckets,)."""
+        words = bag_of_words([text], self.buckets)[0]
+        if not bool(words.any()):
+            raise UserError(f"{text!r} holds no word; allowed: a message in words, in quotes.")
+        return words

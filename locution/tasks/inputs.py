@@ -20,7 +20,8 @@ EXAMPLE = re.compile(r"^(test|development|train):(\d+)$")
 def read_input(text: str, data: Dataset) -> Tensor:
     """Read one input for a model of this data, in the shape of one example.
 
-    `text` is numbers separated by commas, a .npy, .csv or .png file, or `test:3` for an example of the data.
+    `text` is numbers separated by commas, a .npy, .csv or .png file, or `test:3` for an example of the data. Where the
+    data have a way of their own to read, such as words, it is anything that this reads.
 
     >>> from locution.data.line import LineData
     >>> read_input("10", LineData().load(seed=0))
@@ -29,6 +30,9 @@ def read_input(text: str, data: Dataset) -> Tensor:
     example = EXAMPLE.match(text)
     if example:
         return _example(data, example.group(1), int(example.group(2)))
+    if callable(data.reader):  # that of own files reads many at once, for the task that is theirs
+        read: Tensor = data.reader(text)
+        return read
     values = _file(text, data) if Path(text).suffix else None
     if values is None:
         try:
@@ -48,10 +52,14 @@ def _size(data: Dataset) -> int:
     return int(np.prod(data.inputs))
 
 
+def _other(data: Dataset) -> str:
+    return "what these data read" if callable(data.reader) else "numbers, or a file"
+
+
 def _example(data: Dataset, part: str, index: int) -> Tensor:
     held: Any = getattr(data, part)
     if not isinstance(held, TensorBatches):
-        raise UserError(f"there is no {part} set here; allowed: numbers, or a file.")
+        raise UserError(f"there is no {part} set here; allowed: {_other(data)}.")
     if index >= len(held):
         raise UserError(f"{part}:{index} is not there; allowed: {part}:0 to {part}:{len(held) - 1}.")
     tensor: Tensor = held.inputs[index]
