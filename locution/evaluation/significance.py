@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,6 +38,24 @@ def sign_flip(differences: Sequence[float], *, seed: int = 0) -> float:
     means = (signs @ values).abs()
     seen = values.sum().abs()
     return float((means >= seen * (1 - 1e-12)).double().mean())
+
+
+def sign_test(one: int, other: int) -> float:
+    """The sign test asks how often chance alone would put pairs as unevenly on two sides as was seen.
+
+    one, other: pairs that fell on either side; those that fell on none are left out. Where nothing differs each side is
+    as likely, so the p-value is twice the chance of so many heads, or more, in as many throws of a coin; 1 at most.
+
+    >>> sign_test(6, 0), sign_test(1, 7), sign_test(2, 2)  # 2 / 2^6, 2 (1 + 8) / 2^8
+    (0.03125, 0.0703125, 1.0)
+
+    Reference: W. J. Dixon, A. M. Mood, 1946, "The statistical sign test", section 2; Q. McNemar, 1947, "Note on the
+    sampling error of the difference between correlated proportions or percentages".
+    """
+    require(min(one, other) >= 0, "pairs", (one, other), "whole numbers from 0")
+    count = one + other
+    ways = sum(math.comb(count, heads) for heads in range(max(one, other), count + 1))
+    return min(1.0, float(2 * ways / 2**count))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -18,6 +18,7 @@ from locution.recipe import resolve
 from locution.reporting.bars import Bar
 from locution.studies.carry import ALONE, DONE, REFUSED, Planned, in_processes, one_by_one
 from locution.studies.effects import Effect, effect, judged
+from locution.studies.endings import Ending, diverged, endings_of
 from locution.studies.equal import equalised, prices
 from locution.studies.outcomes import Found, better, check_metrics, chosen, figures, outcome, possible
 from locution.studies.variants import Variant, read_words
@@ -31,9 +32,10 @@ class Comparison:
 
     recipe, shared: what all runs have in common. metric, metrics: the first figure, and all that were asked for. seeds,
     first: how many pairs, and the first seed. plain: the variant that the others are compared with. effects: one a
-    figure and variant. failures: runs that came to no end, and why. equal: "" or what was made equal; budgets: by
-    variant, what a step costs beside the plain recipe's, and the steps it got. parameters, seconds: weights that train
-    in the plain recipe, and seconds of training in all. environment: versions and machine. words: as they were typed.
+    figure and variant. failures: runs that came to no end, and why. endings: how many runs of either side diverged,
+    one a variant; none where no run did. equal: "" or what was made equal; budgets: by variant, what a step costs
+    beside the plain recipe's, and the steps it got. parameters, seconds: weights that train in the plain recipe, and
+    seconds of training in all. environment: versions and machine. words: as they were typed.
     """
 
     recipe: str
@@ -52,10 +54,14 @@ class Comparison:
     budgets: dict[str, dict[str, float]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return vars(self) | {"effects": [one.as_json() for one in self.effects]}
+        return vars(self) | {
+            "effects": [one.as_json() for one in self.effects],
+            "endings": [one.as_json() for one in self.endings],
+        }
 
 
 def plan(
@@ -188,10 +194,10 @@ def conclude(
 ) -> Comparison:
     """Work out the effects from the runs that are done."""
     failed = dict(failures)
-    if not found.get(plain):
+    if not found.get(plain) and not (diverged(plain, seeds, failed) and any(found.values())):
         why = next((f" ({why.rstrip('.')})" for title, why in failed.items() if title.startswith(f"{plain},")), "")
         raise LocutionError(f"no run of '{plain}' came to its end{why}, so nothing can be compared.")
-    head = next(iter(found[plain].values()))
+    head = next(iter((found.get(plain) or next(filter(None, found.values()))).values()))
     metrics = list(metrics) or [next(iter(head["metrics"]))]
     effects = []
     for metric in metrics:
@@ -216,4 +222,5 @@ def conclude(
         metrics,
         seeds[0],
         environment=environment(),
+        endings=endings_of(names, plain, found, failed, seeds),
     )

@@ -16,7 +16,8 @@ from locution.reporting.sections import drawing, facts
 from locution.reporting.units import duration, figure
 from locution.studies.compare import Comparison
 from locution.studies.effects import Effect
-from locution.studies.table import baseline, columns, of_metric, remarks, row, signed
+from locution.studies.table import baseline, columns, ending_rows, of_metric, remarks, row, signed
+from locution.vocabulary.measured import diverged
 
 FILE = "comparison.html"
 __all__ = ["FILE", "paired", "write_page"]
@@ -40,6 +41,10 @@ def write_page(folder: Path, found: Comparison) -> Path:
     )
     failures = [tag("p", tag("b", "Failed "), f"{name}: {why}", class_="notice warn") for name, why in failed(found)]
     sections = [pictures(found, metric) for metric in found.metrics]
+    ends = ending_rows(found)
+    if ends:
+        body = tag("div", table(columns(found), ends), class_="canvas")
+        sections.append(tag("section", tag("h2", "Diverged"), body))
     main = tag("main", tag("div", *failures, class_="notices") if failures else None, *sections, conditions(found))
     foot = tag("footer", tag("p", "Written by locution. This page holds everything it shows."))
     page = "<!doctype html>\n" + tag("html", head(title), tag("body", join(top, main, foot)), lang="en") + "\n"
@@ -63,7 +68,7 @@ def summary(found: Comparison) -> list[str]:
         time = f", in {one.time:.2f} times the training time" if math.isfinite(one.time) else ""
         verdict = {"cannot tell": "cannot be told from chance", "differs": "makes a difference"}
         lines.append(f"{one.metric}: {one.name} {verdict.get(one.verdict, one.verdict)}, {between}{time}.")
-    return lines
+    return [*lines, *(f"{diverged(one.as_json())}." for one in found.endings)]
 
 
 def pictures(found: Comparison, metric: str) -> Html:

@@ -13,6 +13,7 @@ from locution.reporting.markup import clean
 from locution.reporting.units import duration, figure
 from locution.studies.compare import Comparison
 from locution.studies.effects import Effect, fewest
+from locution.studies.endings import FEWEST
 
 STYLES = {"helps": "green", "hurts": "red"}
 
@@ -59,6 +60,24 @@ def baseline(found: Comparison, metric: str) -> tuple[str, ...]:
     return tuple({**cells, "verdict": "baseline"}.get(name, "") for name in columns(found))
 
 
+def ending_rows(found: Comparison) -> list[tuple[str, ...]]:
+    """Write how many runs of each side diverged as rows of the table; none where no run did.
+
+    >>> from locution.studies.endings import Ending
+    >>> one = Ending("sam", diverged=1, plain=9, pairs=10, saved=8, lost=0, p=0.008, adjusted=0.016, verdict="helps")
+    >>> for cells in ending_rows(Comparison("digits", [], "wer", "lower", 10, "plain", endings=[one])): print(cells)
+    ('plain diverged', '9 of 10', '', '', '', '', 'baseline')
+    ('sam diverged', '1 of 10', '-8', '', '0.016', '', 'helps')
+    """
+    rows = []
+    for one in found.endings:
+        base = {"variant": f"{found.plain} diverged", "figure": f"{one.plain} of {one.pairs}", "verdict": "baseline"}
+        cells = {"variant": f"{one.name} diverged", "figure": f"{one.diverged} of {one.pairs}"}
+        cells |= {"change": f"{one.lost - one.saved:+d}", "p": f"{one.adjusted:.3f}", "verdict": one.verdict}
+        rows += [tuple(line.get(name, "") for name in columns(found)) for line in (base, cells)]
+    return list(dict.fromkeys(rows))
+
+
 def signed(value: float) -> str:
     """Write a change with its sign.
 
@@ -86,11 +105,25 @@ def remarks(found: Comparison) -> list[str]:
         f"first weights, order of data and noise; {duration(found.seconds)} of training in all.",
         f"Interval: BCa bootstrap of the mean paired difference; p: sign-flip test{correction}.",
     ]
+    lines += endings(found)
     lines += budgets(found)
     least = fewest(asked)
     if found.effects and found.seeds < least:
         lines.append(f"With fewer than {least} seeds no verdict is possible, however large the difference.")
     return lines
+
+
+def endings(found: Comparison) -> list[str]:
+    """Say what the runs that diverged do to the figures, and how it was tested whether they are chance."""
+    if not found.endings:
+        return []
+    asked = len(found.endings)
+    correction = f", corrected for {asked} variants (Holm)" if asked > 1 else ""
+    lines = [f"Diverged: p of a sign test on the pairs in which one side alone did{correction}."]
+    lines += ["The other figures are of the pairs in which both sides came to their end."] if found.effects else []
+    if max(one.saved + one.lost for one in found.endings) < FEWEST:
+        lines.append(f"With fewer than {FEWEST} such pairs nothing can be said of it.")
+    return [" ".join(lines)]
 
 
 def budgets(found: Comparison) -> list[str]:
@@ -125,6 +158,8 @@ def print_comparison(found: Comparison, console: Console | None = None) -> None:
         table.add_row(*baseline(found, metric), style="dim")
         for one in of_metric(found, metric):
             table.add_row(*(Text(clean(cell)) for cell in row(one, found)), style=STYLES.get(one.verdict, ""))
+    for cells in ending_rows(found):
+        table.add_row(*(Text(clean(cell)) for cell in cells), style=STYLES.get(cells[-1], ""))
     console.print(table)
     for line in remarks(found):
         console.print(Text(clean(line), style="dim"))

@@ -113,6 +113,7 @@ def kept(term: Term, found: Comparison, digests: dict[str, str]) -> dict[str, An
         "command": f"locution compare {term.effect} --seeds {found.seeds}",
         **{key: getattr(found, key) for key in ("recipe", "shared", "plain", "seeds", "first", "equal", "budgets")},
         "effects": [one.as_json() for one in found.effects],
+        "endings": [one.as_json() for one in found.endings],
         "failures": found.failures,
         "parameters": found.parameters,
         "seconds": round(found.seconds, 1),

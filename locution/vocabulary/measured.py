@@ -62,7 +62,19 @@ def sentences(stored: Stored) -> list[str]:
             f"{one['name']} {VERDICTS[one['verdict']]}: {one['metric']} {moved}, {change}, p {one['adjusted']:.3f}"
             f"{time}{failed}"
         )
-    return said
+    return said + [diverged(one) for one in stored.get("endings", [])]
+
+
+def diverged(one: Mapping[str, Any]) -> str:
+    """Say in a sentence how many runs diverged with a change and without it.
+
+    >>> diverged({"name": "clip", "diverged": 0, "plain": 9, "pairs": 10, "adjusted": 0.004, "verdict": "helps"})
+    'clip keeps training from diverging: 0 of 10 runs diverged, 9 without it, p 0.004'
+    """
+    words = {"helps": "keeps training from diverging", "hurts": "makes training diverge"}
+    what = words.get(one["verdict"], "is not known to change how often training diverges")
+    counts = f"{one['diverged']} of {one['pairs']} runs diverged, {one['plain']} without it"
+    return f"{one['name']} {what}: {counts}, p {one['adjusted']:.3f}"
 
 
 def conditions(stored: Stored) -> str:
@@ -97,7 +109,8 @@ def markdown(term: Term, stored: Stored) -> list[str]:
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     pictures = [f"![{alt}]({name})" for name, alt in _alts(term, stored)]
     command = f"```bash\n{stored['command']}\n```"
-    return ["## What it is worth", command, "\n".join(rows), *pictures, conditions(stored)]
+    endings = [f"{diverged(one)} (sign test)." for one in stored.get("endings", [])]
+    return ["## What it is worth", command, "\n".join(rows), *pictures, *endings, conditions(stored)]
 
 
 def pictures(term: Term, stored: Stored) -> Iterator[tuple[str, str]]:

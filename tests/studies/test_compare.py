@@ -80,7 +80,7 @@ def test_runs_that_fail_are_named_and_the_others_count(tmp_path: Path) -> None:
     assert found.effects == []
     with pytest.raises(LocutionError, match="nothing can be compared"):
         compare(
-            "line", "steps=50", "optimizer.lr=1e9", "slow: optimizer.lr=0.01", seeds=2, out=tmp_path / "b", quiet=True
+            "line", "steps=50", "optimizer.lr=1e9", "more: optimizer.lr=1e10", seeds=2, out=tmp_path / "b", quiet=True
         )
 
 
