@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from locution.engine.random import stream_key
 from locution.errors import LocutionError, require, unknown
-from locution.studies.space import Dimension, Value
+from locution.studies.space import Dimension, Value, points
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -62,10 +62,18 @@ class Sampler:
                 return kinds.TPESampler(seed=key, n_startup_trials=self.startup, multivariate=True, constant_liar=True)
             return kinds.RandomSampler(seed=key)
 
-    def ask(self, study: Study, space: Sequence[Dimension]) -> Any:
-        """Ask for the next trial: an optuna trial with its values drawn."""
-        with quiet_optuna():
-            study.sampler = self.of_trial(len(study.get_trials(deepcopy=False)))
+    def ask(self, study: Study, space: Sequence[Dimension], trials: int = 0) -> Any:
+        """Ask for the next trial: an optuna trial with its values drawn.
+
+        Where a space has no more points than there are to be `trials`, each is tried once, in random order.
+        """
+        with quiet_optuna() as optuna:
+            asked = [one.params for one in study.get_trials(deepcopy=False)]
+            study.sampler = self.of_trial(len(asked))
+            left = [point for point in points(space, trials) if point not in asked]
+            if left:
+                point = left[stream_key(self.seed, "tune", len(asked)) % len(left)]
+                study.sampler = optuna.samplers.PartialFixedSampler(point, study.sampler)
             return study.ask({one.name: one.distribution() for one in space})
 
 

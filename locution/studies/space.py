@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
-from locution.errors import UserError
+from locution.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Value = str | float | int | bool
-RANGE = re.compile(r"^(log|lin|int|logint):([^:]+):([^:]+)$")
+KINDS = ("log", "lin", "int", "logint")
+RANGE = re.compile(r"^([A-Za-z]+):(?:([^:]+):([^:]+)|.*)$")
 SWITCH = re.compile(r"^\+([A-Za-z]\w*)\?$")
 GRAMMAR = "log:0.0001:0.1, lin:0:0.5, int:1:8, logint:16:1024, or choices with commas between"
 
@@ -34,6 +36,7 @@ class Dimension:
     low: float = 0.0
     high: float = 1.0
     choices: tuple[str, ...] = ()
+    off: str = ""  # the word that switches a method off, where it would be on otherwise
 
     @property
     def whole(self) -> bool:
@@ -48,10 +51,18 @@ class Dimension:
     def word(self, value: Value) -> str:
         """Write one value of it as a word of the command line; nothing for a method that stays off."""
         if self.kind == "switch":
-            return f"+{self.name}" if value else ""
+            return f"+{self.name}" if value else self.off
         if isinstance(value, float):
             return f"{self.name}={value:.6g}"
         return f"{self.name}={value}"
+
+    def values(self) -> list[Value] | None:
+        """List all values it can take; None where they cannot be counted."""
+        if self.kind == "switch":
+            return [False, True]
+        if self.choices:
+            return list(self.choices)
+        return list(range(int(self.low), int(self.high) + 1)) if self.whole else None
 
     def distribution(self) -> BaseDistribution:
         """Say it in optuna's terms."""
@@ -86,6 +97,12 @@ def read_space(words: Sequence[str]) -> tuple[list[str], list[Dimension]]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UserError(f"'{twice[0]}' varies twice; allowed: each setting once.")
+    for word in fixed:
+        key, sign, _ = word.partition("=")
+        if sign and key in names:
+            raise UserError(f"'{key}' varies and '{word}' sets it; allowed: one of the two.")
+        if word[1:] in names and word[0] in "+-~":
+            raise UserError(f"'{word}' and '+{word[1:]}?' were both asked for; allowed: one of the two.")
     if not space:
         raise UserError(f"nothing varies; allowed: at least one key with {GRAMMAR}, or +method?.")
     return fixed, space
@@ -99,8 +116,13 @@ def _dimension(word: str) -> Dimension | None:
     if not sign:
         return None
     found = RANGE.match(value)
-    if found:
+    if found and found[1] in KINDS and found[2] is None:
+        raise UserError(f"{word} is no range; allowed: two numbers, as in {GRAMMAR}.")
+    if found and found[1] in KINDS:
         return _range(key, found[1], found[2], found[3])
+    guess = nearest(found[1], KINDS) if found and found[2] is not None else None
+    if found and guess:
+        raise UserError(f"{word}: '{found[1]}:' is no kind of range. Did you mean '{guess}:'? Allowed: {GRAMMAR}.")
     choices = split_choices(value)
     if len(choices) < 2:
         return None
@@ -142,6 +164,36 @@ def split_choices(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def switched(space: Sequence[Dimension], on: Collection[str]) -> list[Dimension]:
+    """Let `+method?` try without the method too where it is on already, by the recipe or by a setting of its own.
+
+    >>> [one.word(False) for one in switched([Dimension("sam", "switch"), Dimension("mixup", "switch")], ["sam"])]
+    ['-sam', '']
+    """
+    set_by = {one.name[1:].partition(".")[0] for one in space if one.name.startswith("+")}
+    return [
+        replace(one, off=f"-{one.name}") if one.kind == "switch" and one.name in {*on, *set_by} else one
+        for one in space
+    ]
+
+
+def points(space: Sequence[Dimension], most: int) -> list[dict[str, Value]]:
+    """List all points of a space that has at most so many; nothing where it has more.
+
+    >>> len(points([Dimension("a", "int", 1, 3), Dimension("sam", "switch")], 6))
+    6
+    >>> points([Dimension("a", "int", 1, 3), Dimension("sam", "switch")], 5), points([Dimension("lr", "log")], 5)
+    ([], [])
+    """
+    values = [one.values() for one in space]
+    if any(one is None for one in values) or math.prod(len(one or ()) for one in values) > most:
+        return []
+    return [
+        dict(zip((one.name for one in space), point, strict=True))
+        for point in product(*map(list, filter(None, values)))
+    ]
+
+
 def words_of(space: Sequence[Dimension], values: Mapping[str, Value]) -> list[str]:
     """Write a point of the space as words of the command line.
 
@@ -149,4 +201,5 @@ def words_of(space: Sequence[Dimension], values: Mapping[str, Value]) -> list[st
     ...          {"optimizer.lr": 0.012345678, "sam": True})
     ['optimizer.lr=0.0123457', '+sam']
     """
-    return [word for one in space if (word := one.word(values[one.name]))]
+    words = [word for one in space if (word := one.word(values[one.name]))]
+    return sorted(words, key=lambda word: word.startswith("-"))  # what a setting switched on is switched off after it

@@ -16,6 +16,7 @@ from locution.engine import Observer, Record
 from locution.engine.lock import InUse, locked
 from locution.errors import LocutionError, UserError, unknown
 from locution.reporting.trackers import read_metrics
+from locution.studies.carry import hushed
 from locution.studies.search import Sampler, quiet_optuna
 from locution.studies.space import Dimension, words_of
 
@@ -185,7 +186,7 @@ def take_trials(asked: Asked, trials: int) -> Iterator[str]:
             if trial is None:
                 if len(study.get_trials(deepcopy=False)) >= trials:
                     return
-                trial = sampler.ask(study, asked.space)
+                trial = sampler.ask(study, asked.space, trials)
         yield run_trial(asked, study, trial)
 
 
@@ -208,7 +209,7 @@ def run_trial(asked: Asked, study: Study, trial: Any) -> str:
     watchers = [Pruner(trial, asked.by or DEFAULT)] if asked.prune else []
     state, why, value = "done", "", math.inf
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), hushed():
             if (folder / "recipe.yaml").is_file():
                 runs.resume(folder, quiet=True, watchers=watchers)
             else:

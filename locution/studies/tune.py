@@ -22,7 +22,7 @@ from locution.errors import LocutionError, UserError, require, unknown
 from locution.recipe import resolve
 from locution.reporting.bars import Bar
 from locution.studies.search import SAMPLERS
-from locution.studies.space import Dimension, read_space, words_of
+from locution.studies.space import Dimension, points, read_space, switched, words_of
 from locution.studies.trials import Asked, Trial, all_trials, asked_trials, carry_on, open_study, take_trials
 
 RESULTS, BEST = "tuning.json", "best.yaml"
@@ -96,6 +96,9 @@ def tune(
     if sampler not in SAMPLERS:
         raise unknown("sampler", sampler, SAMPLERS)
     fixed, space = read_space(words)
+    space = switched(space, resolve(recipe, fixed).methods)
+    few = len(points(space, trials))  # each once: to try one again with the same seed says nothing new
+    trials = few or trials
     for one in space:  # what cannot be is said before the first trial
         for value in one.choices or ((True,) if one.kind == "switch" else (one.low, one.high)):
             whole = int(value) if one.whole and not isinstance(value, str) else value
@@ -112,7 +115,10 @@ def tune(
             raise UserError(f"{folder} keeps the tuning of something else; allowed: another --out.")
         write_text(known, key)
         carry_out(asked, trials, workers, quiet)
-        return conclude(asked), folder
+        found = conclude(asked)
+        if few:
+            found.remarks.append(f"There are no more than these {few} settings: each was tried once.")
+        return found, folder
 
 
 def carry_out(asked: Asked, trials: int, workers: int, quiet: bool) -> None:

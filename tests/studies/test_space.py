@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from locution.errors import UserError
-from locution.studies.space import Dimension, read_space, split_choices, words_of
+from locution.studies.space import Dimension, read_space, split_choices, switched, words_of
 
 
 def test_ranges_choices_and_switches_are_told_from_what_is_fixed() -> None:
@@ -46,6 +46,8 @@ def test_values_become_words_that_train_takes() -> None:
         ("lr=lin:0:inf", "lr goes from 0 to inf; allowed"),
         ("a=1,1", "a came with the choices 1,1; allowed: each once"),
         ("a=1,", "none of them empty"),
+        ("lr=lg:0.1:1", "lr=lg:0.1:1: 'lg:' is no kind of range. Did you mean 'log:'? Allowed: log:0.0001:0.1,"),
+        ("lr=log:0.1", "lr=log:0.1 is no range; allowed: two numbers, as in"),
         ("epochs=3", "nothing varies; allowed: at least one key with"),
     ],
 )
@@ -63,3 +65,33 @@ def test_a_setting_varies_once() -> None:
 
 def test_commas_in_quotes_and_brackets_cut_nothing() -> None:
     assert split_choices("'a,b',{x: 1, y: 2},[3,[4,5]]") == ["'a,b'", "{x: 1, y: 2}", "[3,[4,5]]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("lr=log:0.1:1", "lr=0.5"), "'lr' varies and 'lr=0.5' sets it; allowed: one of the two."),
+        (("+sam?", "+sam"), "'+sam' and '+sam?' were both asked for; allowed: one of the two."),
+        (("+sam?", "-sam"), "'-sam' and '+sam?' were both asked for; allowed: one of the two."),
+    ],
+)
+def test_what_varies_is_not_set_besides(words: tuple[str, ...], line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        read_space(words)
+    assert str(refused.value) == line
+
+
+def test_a_place_with_colons_is_no_range() -> None:
+    assert read_space(["a=1,2", "start=http://host:80", "data.path=C:/x"])[0] == [
+        "start=http://host:80",
+        "data.path=C:/x",
+    ]
+
+
+def test_a_method_that_is_on_already_is_tried_without() -> None:
+    fixed, space = read_space(["+sam?", "+sam.rho=0.01,0.1", "+mixup?"])
+    on = switched(space, ["mixup"])
+    off = {"sam": False, "+sam.rho": "0.1", "mixup": False}
+    assert fixed == []
+    assert words_of(on, off) == ["+sam.rho=0.1", "-sam", "-mixup"]
+    assert words_of(on, off | {"sam": True, "mixup": True}) == ["+sam", "+sam.rho=0.1", "+mixup"]

@@ -200,3 +200,22 @@ def test_the_command_prints_the_best_and_what_to_do_next(capsys: pytest.CaptureF
     assert len(json.loads(capsys.readouterr().out)["trials"]) == 2
     assert command(["tune", "line", "steps=3"]) == 2
     assert capsys.readouterr().err.startswith("locution: nothing varies; allowed:")
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "random"])
+def test_each_of_few_settings_is_tried_once(sampler: str, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["steps=10", "optimizer.lr=0.01,0.1", "+clipping?"]
+    found = tune("line", *words, trials=9, by="mse", sampler=sampler, quiet=True)[0]
+    assert len({one.words for one in found.trials}) == len(found.trials) == 4
+    assert found.remarks[-1] == "There are no more than these 4 settings: each was tried once."
+    assert capfd.readouterr() == ("", "")
+    again = tune("line", *words, trials=9, by="mse", sampler=sampler, quiet=True)[0]
+    assert figures(again) == figures(found)
+
+
+def test_what_a_trial_warns_of_stays_in_its_run(capfd: pytest.CaptureFixture[str]) -> None:
+    found, folder = tune("line", "steps=5", "optimizer.lr=lin:5:9", trials=1, by="mse", quiet=True)
+    kept = json.loads((folder / "runs" / "trial-0000" / "results.json").read_text())["warnings"]
+    assert [one.state for one in found.trials] == ["done"]
+    assert "explodes" in kept[0]
+    assert capfd.readouterr() == ("", "")
