@@ -130,7 +130,7 @@ def load_recogniser(folder: str | Path, *, encoder: str | None = None, language_
     check_hashes(folder, card, hashes(recogniser, card["normaliser"]))
     _load_weights(recogniser.projector, Path(folder), card["hashes"]["projector"])
     if (expected := card["hashes"].get("adapter")) is not None:
-        load_adapter(writes, Path(folder) / ADAPTER)
+        load_adapter(writes, Path(folder) / ADAPTER, only_thin=True)
         if (adapter := adapter_digest(writes)) != expected:
             raise LocutionError(f"{Path(folder) / ADAPTER} is damaged: hash {adapter}; expected {expected}.")
     return recogniser.requires_grad_(False).eval()

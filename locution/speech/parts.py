@@ -43,7 +43,8 @@ class Adapter:
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # the frozen part stays as it is in use
         seed = int(torch.randint(2**31, ()))  # from the recipe's seed, as all first weights are
-        add_lora(language_model, self.layers, rank=self.rank, alpha=self.alpha, dropout=self.dropout, seed=seed)
+        thin = {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout}
+        add_lora(language_model, self.layers, **thin, seed=seed, kinds=(nn.Linear,))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
