@@ -104,3 +104,33 @@ def test_another_part_takes_nothing_from_the_one_it_replaces() -> None:
     assert settings["model"]["projector"] == {"name": "mosa", "stride": 2}
     kept = config.compose("speech", ["model.projector.stack=4"])["model"]["projector"]
     assert (kept["name"], kept["stack"], kept["hidden"]) == ("mlp", 4, 512)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("describe=it's two words", "it's two words"),
+        ("describe=${not} a reference", "${not} a reference"),
+        ("describe='said as a text'", "said as a text"),
+        ('describe="so is this"', "so is this"),
+        ("describe= around ", "around"),
+        ("start=digits model.widths=[64,32]", "digits model.widths=[64,32]"),
+    ],
+)
+def test_a_value_with_blanks_in_it_is_one_text(word: str, text: str) -> None:
+    assert config.compose("line", [word])[word.partition("=")[0]] == text
+
+
+def test_blanks_around_a_value_make_no_text_of_it() -> None:
+    assert config.compose("line", ["steps= 3 "])["steps"] == 3
+    assert config.compose("line", ["data={name: line}"])["data"]["name"] == "line"
+
+
+def test_what_a_digest_leaves_out_is_what_trains_nothing() -> None:
+    def digest(*words: str) -> str:
+        return resolve("digits", words).digest()
+
+    for same in ("run_dir=a", "seed=4", "trackers=[tensorboard]", "name=other", "describe=other"):
+        assert digest(same) == digest(), same
+    for other in ("epochs=3", "start=a", "fresh=a", "figures=[sharpness]", "accumulate=2"):
+        assert digest(other) != digest(), other

@@ -87,3 +87,21 @@ def test_no_room_on_the_device_leaves_the_data_in_memory(monkeypatch: pytest.Mon
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.batch_size is 0"):
         TensorBatches(torch.arange(4), batch_size=0)
+
+
+def test_all_that_a_source_is_moves_with_it() -> None:
+    rows = torch.arange(6)
+    settings = {"batch_size": 4, "shuffle": False, "beside": {"a": rows}, "beside_size": 3}
+    data = TensorBatches(rows, rows, weights=torch.ones(6), difficulty=torch.ones(6), **settings)  # type: ignore[arg-type]
+    moved = data.to(torch.device("meta"))
+    tensors = (moved.inputs, moved.targets, moved.weights, moved.beside["a"])
+    assert all(isinstance(one, torch.Tensor) and one.device.type == "meta" for one in tensors)
+    assert (moved.batch_size, moved.shuffle, moved.beside_size) == (4, False, 3)
+    assert moved.difficulty is data.difficulty
+
+
+def test_three_of_a_kind_are_no_pair() -> None:
+    three = (torch.zeros(2), torch.ones(2), torch.ones(2))
+    (batch,) = as_batches([three]).epoch(0, 0)
+    assert batch.targets is None
+    assert len(batch.inputs) == 3

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from locution.engine import Batch, Engine, Method, Plan, Step, TensorBatches, Turn
+from locution.engine.method import check_whole, rebuilt
 from locution.errors import UserError
 
 
@@ -171,3 +173,95 @@ def test_what_compares_whole_batches_refuses_micro_batches() -> None:
 def test_without_a_run_no_other_model_can_be_opened() -> None:
     with pytest.raises(UserError, match="'digits' cannot be opened outside of a run; allowed: "):
         Plan().open("digits")
+
+
+def test_the_seed_decides_what_comes_beside() -> None:
+    first, other = ([batch.beside["number"].tolist() for batch in source().epoch(0, seed=seed)] for seed in (0, 1))
+    assert first != other
+
+
+def test_no_example_beside_is_no_size() -> None:
+    with pytest.raises(UserError, match=r"data\.beside_size is 0; allowed: a whole number from 1"):
+        source(beside_size=0)
+
+
+def test_nothing_of_a_batch_gets_lost_on_its_way() -> None:
+    beside = {"a": torch.arange(5)}
+    batch = Batch(torch.arange(6.0), torch.arange(6), torch.ones(6), beside, start=4, starts={"a": 3})
+    other = batch.with_targets(torch.zeros(6))
+    assert (other.beside, other.start, other.starts) == (beside, 4, {"a": 3})
+    assert other.weights is batch.weights
+    rows = batch.rows(2, 4)
+    assert rows.beside["a"].tolist() == [0, 1, 2, 3, 4]
+    assert (rows.start, rows.starts) == (6, {"a": 3})
+    away = batch.to(torch.device("meta"))
+    assert away.weights is not None
+    tensors = (away.inputs, away.targets, away.weights, away.beside["a"])
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert (away.start, away.starts) == (4, {"a": 3})
+
+
+def test_a_piece_without_rows_beside_begins_at_their_end() -> None:
+    pieces = [piece for piece, _ in Batch(torch.arange(4), beside={"a": torch.arange(2)}).split(4)]
+    assert [piece.starts["a"] for piece in pieces] == [0, 1, 2, 2]
+
+
+def test_whole_batches_are_needed_in_several_processes_too() -> None:
+    alone, two = (SimpleNamespace(methods=[Spread()], accumulate=1, group=SimpleNamespace(world=n)) for n in (1, 2))
+    check_whole(alone)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"and accumulate=1 in 2 process\(es\) came"):
+        check_whole(two)  # type: ignore[arg-type]
+
+
+@dataclass
+class Tells(Method):
+    """Keeps what a step says of itself on each pass."""
+
+    name: ClassVar[str] = "tells"
+    seen: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def batch(self, batch: Batch, step: Step) -> Batch:
+        return replace(batch, inputs=batch.inputs + 100.0)
+
+    def loss(self, loss: Tensor, step: Step) -> Tensor:
+        again = step.objective(step.model, step.batch)[1]
+        self.seen.append((step.epoch, float(step.whole.inputs.min()), float(again - loss)))
+        return loss
+
+
+def test_a_step_knows_its_epoch_its_whole_batch_as_it_was_changed_and_what_is_minimised() -> None:
+    def squares(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch.inputs, model(batch.inputs).square().mean()
+
+    def fourths(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch.inputs, model(batch.inputs).pow(4).mean()
+
+    tells = Tells()
+    turns = [Turn(one, partial(torch.optim.SGD, lr=0.0)) for one in (squares, fourths)]
+    Engine(nn.Linear(1, 1), turns, [tells], device="cpu").fit([(torch.ones(2, 1), torch.ones(2, 1))], epochs=2)
+    assert [epoch for epoch, _, _ in tells.seen] == [0, 0, 1, 1]
+    assert {least for _, least, _ in tells.seen} == {101.0}
+    assert {difference for _, _, difference in tells.seen} == {0.0}
+
+
+@dataclass
+class Surgeon(Method):
+    """Wraps a model while it trains, and opens another to learn from."""
+
+    name: ClassVar[str] = "surgeon"
+    told: list[int] = field(default_factory=list)
+
+    def model(self, model: nn.Module, plan: Plan) -> nn.Module:
+        self.told.append(plan.seed)
+        plan.open("nowhere")
+        return nn.Sequential(model, nn.Identity())
+
+    def trained(self, model: nn.Module) -> nn.Module:
+        return nn.Sequential(model, nn.Flatten())
+
+
+def test_a_model_is_shaped_again_as_training_left_it() -> None:
+    method = Surgeon()
+    model = rebuilt(nn.Linear(1, 1), [method], seed=7)
+    assert [type(part).__name__ for part in model.modules()] == ["Sequential"] * 2 + ["Linear", "Identity", "Flatten"]
+    assert method.told == [7]

@@ -7,6 +7,8 @@ import json
 import logging
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -291,3 +293,16 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(UserError, match=f"checkpoints.{next(iter(setting))} is "):
         Checkpoints("nowhere", **setting)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("moved", ["number", "epoch", "step_in_epoch", "closed"])
+def test_a_moment_is_written_once_and_any_other_moment_again(moved: str, tmp_path: Path) -> None:
+    place = {"number": 4, "epoch": 1, "step_in_epoch": 2, "closed": 0}
+    engine: Any = SimpleNamespace(**place, group=SimpleNamespace(first=True), state_dict=lambda: {"step": 1})
+    kept = Checkpoints(tmp_path, keep=9)
+    kept.write(engine)
+    kept.write(engine)
+    assert len(checkpoints(tmp_path)) == 1
+    setattr(engine, moved, 9)
+    kept.write(engine)
+    assert len(checkpoints(tmp_path)) == 2

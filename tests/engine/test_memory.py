@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from locution.engine import Batch, Engine, TensorBatches, Turn
+from locution.engine.memory import fitting
 from locution.errors import LocutionError
 from locution.optimizers.sam import SAMMethod
 
@@ -97,3 +99,20 @@ def test_other_errors_pass() -> None:
     turn = Turn(broken, partial(torch.optim.SGD, lr=0.1))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         Engine(network(), turn, device="cpu").fit(data(), steps=1)
+
+
+def test_a_gradient_is_counted_once_however_often_it_is_begun() -> None:
+    assert engine(Room(5)).fit(data(), steps=6).watch.gradients == 6
+    assert engine(Room(5), SAMMethod()).fit(data(), steps=6).watch.gradients == 12
+
+
+def test_a_ragged_cut_goes_on_until_no_example_has_company() -> None:
+    tight = engine(Room(1)).fit(data(size=3), steps=1)  # three examples: two and one, then one each
+    same(tight, engine(Room(9)).fit(data(size=3), steps=1), atol=1e-6, rtol=1e-5)
+
+
+def test_under_data_parallel_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine(Room(8)).fit(TensorBatches(torch.zeros(4, 4), torch.zeros(4, 2)), steps=1)
+    monkeypatch.setattr(made, "group", SimpleNamespace(world=2, rank=1))
+    with pytest.raises(LocutionError, match=r"memory ran out in process 1; allowed: accumulate=2, or less data"):
+        fitting(made, made.turns[0], [(Batch(torch.zeros(16, 4), torch.zeros(16, 2)), 1.0)])

@@ -95,3 +95,16 @@ def test_a_method_that_is_on_already_is_tried_without() -> None:
     assert fixed == []
     assert words_of(on, off) == ["+sam.rho=0.1", "-sam", "-mixup"]
     assert words_of(on, off | {"sam": True, "mixup": True}) == ["+sam", "+sam.rho=0.1", "+mixup"]
+
+
+@pytest.mark.parametrize(("word", "said"), [("a=lin:1:1", "a goes from 1 to 1"), ("a=int:3:3", "a goes from 3 to 3")])
+def test_a_range_of_one_value_is_none(word: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read_space([word])
+
+
+def test_what_counts_is_told_as_whole_numbers_and_what_is_log_as_such() -> None:
+    _, (n, m, lr, drop) = read_space(["n=int:1:8", "m=logint:16:1024", "lr=log:0.001:1", "drop=lin:0:0.5"])
+    told = [one.distribution() for one in (n, m, lr, drop)]
+    assert [type(one).__name__ for one in told] == ["IntDistribution"] * 2 + ["FloatDistribution"] * 2
+    assert [one.log for one in told] == [False, True, True, False]  # type: ignore[attr-defined]
