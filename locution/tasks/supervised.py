@@ -32,6 +32,7 @@ from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
 from locution.tasks.plane import planes
 from locution.tasks.task import Job
+from locution.tasks.turned import turned_pictures
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -89,6 +90,7 @@ class Supervised:
         results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
+        results.galleries += turned_pictures(model, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
