@@ -32,6 +32,7 @@ bench: $(STAMP) .venv-peers/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.methods --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.maml --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.som --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.wasserstein --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cached_epochs $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.projector_training --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.transcription $(ARGS)

@@ -46,9 +46,8 @@ def topographic_error(rows: Floats, weights: Floats, places: Floats) -> float:
     """
     flat = places.reshape(-1, 2)
     two = nearest_units(rows, weights.reshape(len(flat), -1), count=min(2, len(flat)))
-    hexagons = len(places) > 1 and places[1, 0, 0] != places[0, 0, 0]
-    reach = 1.1 if hexagons else 1.5  # the next after the neighbours lie at sqrt(3), and at 2
-    return float((np.linalg.norm(flat[two[:, 0]] - flat[two[:, -1]], axis=1) > reach).mean())
+    away = np.linalg.norm(flat[two[:, 0]] - flat[two[:, -1]], axis=1)
+    return float((away > 1.5).mean())  # neighbours lie at up to sqrt(2), the next hexagons at sqrt(3), squares at 2
 
 
 @dataclass(eq=False)

@@ -49,6 +49,12 @@ def test_a_step_with_all_examples_is_the_weighted_mean_of_the_book(grid: str, ra
     np.testing.assert_allclose(batch_step(weights, rows, places, radius), expected, atol=1e-9)
 
 
+def test_a_unit_learns_from_afar_and_stays_where_nothing_reaches_it() -> None:
+    weights, places = np.array([[[0.0], [5.0], [9.0]]]), lattice(1, 3, "rectangular")
+    assert batch_step(weights, np.array([[1.0]]), places, 1.0).ravel() == pytest.approx([1, 1, 1])
+    assert batch_step(weights, np.array([[1.0]]), places, 0.1).ravel().tolist() == [1, 5, 9]
+
+
 @pytest.mark.parametrize("grid", ["rectangular", "hexagonal"])
 def test_a_step_with_one_example_moves_each_unit_by_its_share(grid: str) -> None:
     weights, rows = problem()
@@ -132,6 +138,9 @@ def test_examples_one_after_another_unfold_a_map_too() -> None:
     assert learnt.topographic_error_ < 0.1
     again = SelfOrganisingMap(rows=6, columns=6, training="online", epochs=5).fit(rows)
     assert np.array_equal(learnt.weights_, again.weights_)
+    orders = [learnt._drawn(300, "order", epoch) for epoch in range(2)]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == list(range(300))
     other = SelfOrganisingMap(rows=6, columns=6, training="online", epochs=5, random_state=1).fit(rows)
     assert not np.array_equal(learnt.weights_, other.weights_)
 
@@ -201,5 +210,8 @@ def test_the_map_is_drawn_with_its_walls() -> None:
     corner = learnt.weights_[0, 0]
     near = [learnt.weights_[0, 1], learnt.weights_[1, 0]]
     assert walls[0, 0] == pytest.approx(np.mean([math.dist(corner, one) for one in near]))
+    squares = distances_between(learnt.weights_, lattice(4, 5, "rectangular"))
+    near = [learnt.weights_[place] for place in ((0, 1), (1, 0), (1, 2), (2, 1))]  # none across a corner
+    assert squares[1, 1] == pytest.approx(np.mean([math.dist(learnt.weights_[1, 1], one) for one in near]))
     with pytest.raises(UserError, match=r"shape is \(8, 7\)"):
         map_picture(learnt.weights_, learnt.places_, (8, 7), alt="digits")
