@@ -119,5 +119,7 @@ def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) ->
     conclude(run, results, spent, engine.stopping, warnings)
     if not quiet:
         run.task.show(results)
+        said = [*job.said, *(line for observer in job.observers for line in getattr(observer, "said", []))]
         for line in results.warnings:
-            print(f"warning: {line}")
+            if line not in said:  # before training
+                print(f"warning: {line}")

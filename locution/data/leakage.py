@@ -118,9 +118,9 @@ def duplicates(
     found = []
     for kind, pairs in (("copies", same), ("near copies", near)):
         if pairs:
-            answers = other_answers(pairs, train_targets, test_targets)
+            other = other_answers(pairs, train_targets, test_targets)
             of = len(test) if kind == "copies" else len(rows)
-            found.append(Leak(kind, line_of(kind, pairs, of, part, name) + answers, tuple(pairs)))
+            found.append(Leak(kind, line_of(kind, pairs, of, part, name, other), tuple(pairs)))
     return found
 
 
@@ -155,26 +155,33 @@ def looked_at(train: Examples, test: Examples) -> list[int]:
     return rows if len(rows) <= most else [rows[at * len(rows) // most] for at in range(most)]
 
 
-def other_answers(pairs: Sequence[Pair], train_targets: Tensor | None, test_targets: Tensor | None) -> str:
-    """Say how many of the pairs have another answer in the test than in training."""
+def other_answers(pairs: Sequence[Pair], train_targets: Tensor | None, test_targets: Tensor | None) -> int:
+    """Count the pairs that have another answer in the test than in training."""
     if train_targets is None or test_targets is None:
-        return ""
-    other = sum(not torch.equal(train_targets[pair.first], test_targets[pair.second]) for pair in pairs)
-    return f" {other} of them with another answer there." if other else ""
+        return 0
+    return sum(not torch.equal(train_targets[pair.first], test_targets[pair.second]) for pair in pairs)
 
 
-def line_of(kind: str, pairs: Sequence[Pair], count: int, part: str, name: Callable[[str, int], str]) -> str:
-    """Say in plain words what was found."""
+def line_of(
+    kind: str, pairs: Sequence[Pair], count: int, part: str, name: Callable[[str, int], str], other: int = 0
+) -> str:
+    """Say in plain words what was found; `other` of the pairs have another answer in training."""
     one = len(pairs) == 1
     here, there = name(part, pairs[0].second), name("train", pairs[0].first)
     share = f"{len(pairs)} of {count} {part} examples ({100 * len(pairs) / count:.1f} %)"
     stand, them = ("stands", "it") if one else ("stand", "them")
     such = "as" if one else "such as"
-    if kind == "copies":
-        where = f"also {stand} in training, {such} {here} = {there}"
-        return f"{share} {where}: figures on {them} are too good."
-    where = f"nearly {stand} in training, {such} {here} and {there}"
-    return f"{share} {where} ({100 * pairs[0].likeness:.1f} % alike): figures on {them} may be too good."
+    where = f"also {stand} in training, {such} {here} = {there}"
+    if kind != "copies":
+        where = f"nearly {stand} in training, {such} {here} and {there} ({100 * pairs[0].likeness:.1f} % alike)"
+    if other == len(pairs):
+        each = "with" if one else "each with"
+        return (
+            f"{share} {where}, {each} another answer there: the same thing again, or too little to tell them apart by."
+        )
+    good = "are too good" if kind == "copies" else "may be too good"
+    answers = f" {other} of them with another answer there." if other else ""
+    return f"{share} {where}: figures on {them} {good}.{answers}"
 
 
 def giveaway_leak(found: Giveaway) -> Leak:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from locution.errors import UserError, unknown
 from locution.evaluation.intervals import bootstrap
+from locution.evaluation.proportions import proportion
 from locution.losses.basic import cross_entropy as surprise
 
 Figure = dict[str, float]  # value, low, high
@@ -33,7 +34,7 @@ def accuracy(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     Reference: D. Hand, 1997, "Construction and assessment of classification rules", chapter 6.
     """
     guesses, right = _classes(outputs, targets)
-    return bootstrap((guesses == right).double(), seed=seed)
+    return _share(guesses == right, seed)
 
 
 def error_rate(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
@@ -45,7 +46,13 @@ def error_rate(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     Reference: D. Hand, 1997, "Construction and assessment of classification rules", chapter 6.
     """
     guesses, right = _classes(outputs, targets)
-    return bootstrap((guesses != right).double(), seed=seed)
+    return _share(guesses != right, seed)
+
+
+def _share(holds: Tensor, seed: int) -> Figure:
+    """Measure how many it holds for; where it is all or none, a bootstrap knows nothing, and Wilson's interval does."""
+    count = int(holds.sum())
+    return proportion(count, len(holds)) if count in (0, len(holds)) else bootstrap(holds.double(), seed=seed)
 
 
 def macro_f1(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
@@ -137,9 +144,7 @@ def r2(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     squares = (_distances(outputs, targets) ** 2).flatten()
     y = targets.double().cpu().flatten()
     if len(y) != len(targets):
-        raise UserError(
-            f"targets have shape {tuple(targets.shape)}; allowed: (N,) or (N, 1), one value each."
-        )
+        raise UserError(f"targets have shape {tuple(targets.shape)}; allowed: (N,) or (N, 1), one value each.")
 
     def explained(means: Tensor) -> Tensor:
         error, mean, square = means.unbind(-1)
@@ -175,7 +180,7 @@ def measure(names: Sequence[str], outputs: Tensor, targets: Tensor, seed: int = 
     none.
 
     >>> measure(["accuracy"], torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 1]))
-    {'accuracy': {'value': 1.0, 'low': 1.0, 'high': 1.0}}
+    {'accuracy': {'value': 1.0, 'low': 0.342, 'high': 1.0}}
 
     Reference: D. Hand, 1997, "Construction and assessment of classification rules", chapter 6.
     """

@@ -18,6 +18,7 @@ class LeakWatch(Observer):
     Parameters
     ----------
     look: finds the leaks. quiet: print nothing. told: what else to say before, a name to a line each.
+    `said` is what was printed, so that the end does not print it again.
 
     >>> watch = LeakWatch(lambda: [Leak("copies", "2 of 5 test examples also stand in training.")])
     >>> watch.start(None)
@@ -36,11 +37,13 @@ class LeakWatch(Observer):
     ) -> None:
         self.look, self.quiet, self.told = look, quiet, told or {}
         self.notes: list[str] = []
+        self.said: list[str] = []
 
     def start(self, engine: Engine | None) -> None:
         """Look, before the first step."""
         self.notes = [leak.line for leak in self.look()]
         lines = [*(f"{name}: {line}" for name, line in self.told.items()), *(f"warning: {one}" for one in self.notes)]
         if not self.quiet and (engine is None or engine.group.first):
+            self.said = self.notes
             for line in lines:
                 print(line)

@@ -60,6 +60,7 @@ class OwnFiles:
         if not quiet and Group.current().first:
             for line in (*notes(job), *(f"warning: {line}" for line in data.warnings)):
                 print(line)
+            job.said.extend(data.warnings)
         return job
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:

@@ -21,7 +21,8 @@ class Job:
     """A job is what a task builds from a recipe: a model, its turns, its batches, and what watches it.
 
     `data` is whatever the task wants to remember for the evaluation. `unit` names what the rate of training counts,
-    `per_example` how many of it an example holds. `speaks` says that an observer prints its own lines, no bar.
+    `per_example` how many of it an example holds. `speaks` says that an observer prints its own lines, no bar. `said`
+    are warnings that were printed already.
     """
 
     model: nn.Module
@@ -32,6 +33,7 @@ class Job:
     unit: str = "examples"
     per_example: float = 1.0
     speaks: bool = False
+    said: list[str] = field(default_factory=list)
 
 
 class Task(Protocol):

@@ -89,6 +89,14 @@ def test_copies_with_another_answer_are_counted() -> None:
     assert found[0].line.endswith("2 of them with another answer there.")
 
 
+def test_where_all_copies_have_another_answer_nothing_is_said_to_be_too_good() -> None:
+    train, test = torch.rand(50, 3, generator=draw()), torch.rand(10, 3, generator=draw(1))
+    test[:4] = train[:4]
+    line = leaks(train, test, torch.zeros(50, 1), torch.ones(10, 1))[0].line
+    assert line.endswith("each with another answer there: the same thing again, or too little to tell them apart by.")
+    assert "too good" not in line
+
+
 def test_zero_is_zero_whatever_its_sign_and_a_missing_number_equals_itself() -> None:
     train = torch.tensor([[0.0, float("nan")], [1.0, 2.0]])
     assert [pair.first for pair in copies(train, torch.tensor([[-0.0, -float("nan")]]))] == [0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from locution.errors import UserError
-from locution.evaluation.metrics import METRICS, accuracy, confusion, macro_f1, measure
+from locution.evaluation.metrics import METRICS, accuracy, confusion, error_rate, macro_f1, measure
 
 
 @pytest.fixture
@@ -74,3 +74,11 @@ def test_what_does_not_fit_is_refused(scores: Tensor, classes: Tensor) -> None:
         measure(["mse"], scores[:, :1], scores[:, 0])
     with pytest.raises(UserError, match="one value each"):
         measure(["r2"], scores, scores)
+
+
+def test_all_right_of_few_is_not_sure_to_be_all_right() -> None:
+    classes = torch.arange(81) % 2
+    sure = accuracy(classes, classes)
+    assert sure == {"value": 1.0, "low": pytest.approx(81 / (81 + 1.959964**2), abs=1e-6), "high": 1.0}  # Wilson
+    assert error_rate(classes, classes)["high"] == pytest.approx(1 - sure["low"])
+    assert accuracy(1 - classes, classes)["low"] == 0.0 < accuracy(1 - classes, classes)["high"] < 0.05

@@ -140,6 +140,7 @@ def test_near_copies_are_said_before_training_and_kept(tmp_path: Path, capsys: p
     told = capsys.readouterr().out
     line = next(line for line in run.results["warnings"] if "near cop" in line)
     assert told.index(f"warning: {line}") < told.index("accuracy")
+    assert told.count(line) == 1
 
 
 @pytest.mark.parametrize(

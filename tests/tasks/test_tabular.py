@@ -101,6 +101,7 @@ def test_leaks_are_said_before_training_and_stand_in_the_results(
     assert line.startswith("code alone gives the target (balanced accuracy 1.000")
     told = capsys.readouterr().out
     assert told.index(f"warning: {line}") < told.index("accuracy")
+    assert told.count(line) == 1
     with pytest.raises(UserError, match="the data leak: code alone"):
         train(tmp_path / "second", place, "data.leaks=refuse")
     assert not (tmp_path / "second" / "run").exists()
