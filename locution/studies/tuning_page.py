@@ -17,6 +17,7 @@ from locution.reporting.markup import Html, clean, join, tag
 from locution.reporting.report import head
 from locution.reporting.sections import drawing, facts
 from locution.reporting.units import duration, figure
+from locution.studies.page import table
 from locution.studies.trials import Trial
 from locution.studies.tune import BEST, RESULTS, Tuning, next_words, tune
 from locution.studies.tuning_charts import contour, history, importances
@@ -47,12 +48,12 @@ def remarks(found: Tuning) -> list[str]:
 def print_tuning(found: Tuning, console: Console | None = None) -> None:
     """Print the best trials, what mattered, and what to do next."""
     console = console or Console()
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    listed = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("trial", found.by, "settings"):
-        table.add_column(name, justify="left" if name == "settings" else "right")
+        listed.add_column(name, justify="left" if name == "settings" else "right")
     for one in ranked(found)[:SHOWN]:
-        table.add_row(str(one.number), figure(one.value), Text(clean("  ".join(one.words) or "as it is")))
-    console.print(table)
+        listed.add_row(str(one.number), figure(one.value), Text(clean("  ".join(one.words) or "as it is")))
+    console.print(listed)
     if found.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found.importance.items())
         console.print(Text(clean(f"what mattered: {shares}"), style="dim"))
@@ -63,23 +64,27 @@ def print_tuning(found: Tuning, console: Console | None = None) -> None:
 def write_page(folder: Path, found: Tuning) -> Path:
     """Write the tuning as one HTML file that needs nothing beside it."""
     best = found.best
-    cells = [(str(one.number), figure(one.value), "  ".join(one.words)) for one in ranked(found)[:20]]
-    header = tag("tr", *(tag("th", name) for name in ("trial", found.by, "settings")))
-    rows = (tag("tr", *(tag("td", cell, class_="user") for cell in line)) for line in cells)
-    table = tag("table", tag("thead", header), tag("tbody", *rows))
+    lines = [(str(one.number), figure(one.value), "  ".join(one.words) or "as it is") for one in ranked(found)[:20]]
     pictures = [drawing("Trial by trial", history(found), note=f"{found.by}; the line is the best so far")]
     if found.importance:
         pictures.append(drawing("What mattered", importances(found.importance), note="share of the variance (fANOVA)"))
     pictures += [drawing(title, picture, note="the darker, the better") for title, picture in contour(found)]
-    said = [("best", f"{figure(best.value)}: {'  '.join(best.words)}"), ("recipe", f"{BEST}, beside this page")]
-    said += [(str(number), line) for number, line in enumerate(remarks(found), 1)]
+    said = [
+        ("best", f"{figure(best.value)}: {'  '.join(best.words) or 'as it is'}"),
+        ("recipe", f"{BEST}, beside this page"),
+    ]
+    notes = tag("ul", *(tag("li", line) for line in remarks(found)), class_="limits")
     parts: list[Html] = [
         tag("header", tag("p", "tuning", class_="eyebrow"), tag("h1", f"{found.recipe}, tuned", class_="user")),
         tag(
             "main",
             tag("section", tag("h2", "The search"), tag("div", *pictures, class_="charts")),
-            tag("section", tag("h2", "The best trials"), tag("div", table, class_="canvas")),
-            tag("section", tag("h2", "Conditions"), facts(said)),
+            tag(
+                "section",
+                tag("h2", "The best trials"),
+                tag("div", table(("trial", found.by, "settings"), lines), class_="canvas"),
+            ),
+            tag("section", tag("h2", "Conditions"), notes, facts(said)),
         ),
     ]
     page = tag("html", head(f"{found.recipe}, tuned"), tag("body", join(*parts)), lang="en")
