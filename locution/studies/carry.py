@@ -11,16 +11,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from locution.engine.lock import InUse
 from locution.errors import LocutionError, UserError
 
+T = TypeVar("T")
 ALONE = ".alone"  # marks a run that had a process to itself: only then is its peak of memory its own
 GRACE = 60.0  # seconds in which a run that is asked to stop writes its checkpoint
 DONE, FAILED, REFUSED = 0, 1, 2  # the exit codes of the command line
@@ -101,28 +102,44 @@ def one_by_one(left: Sequence[Planned]) -> Generator[Ended]:
         yield (one, *run_one(one))
 
 
-def in_processes(left: Sequence[Planned], workers: int) -> Generator[Ended]:
+def alone(one: Planned) -> tuple[int, str]:
+    """Train one run where nothing else runs, and say so beside it: its peak of memory is its own."""
+    code, why = run_one(one)
+    if code == DONE:
+        (one.folder / ALONE).touch()
+    return code, why
+
+
+def in_processes(
+    left: Sequence[T],
+    workers: int,
+    carry_out: Callable[[T], tuple[int, str]] = alone,  # type: ignore[assignment]
+    tick: Callable[[], None] | None = None,
+) -> Generator[tuple[T, int, str]]:
     """Carry out runs in so many processes at a time, each run in one of its own.
 
-    However this ends, no process stays behind: a run that is stopped writes a checkpoint first and can be gone on
-    with, and where this process is killed the others notice and stop by themselves.
+    carry_out: what a process does, a function of a module; returns an exit code and, if it is not 0, why. tick: called
+    five times a second while processes run. However this ends, no process stays behind: a run that is stopped writes a
+    checkpoint first and can be gone on with, and where this process is killed the others notice and stop by themselves.
     """
     fresh: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
         fresh.set_forkserver_preload(["locution.studies.preload"])  # torch is imported once, not once a run
     waiting = list(reversed(left))
-    running: list[tuple[Any, Connection, Planned]] = []
+    running: list[tuple[Any, Connection, T]] = []
     with terminable():
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
                     one = waiting.pop()
                     ours, theirs = fresh.Pipe(duplex=False)
-                    process = fresh.Process(target=work, args=(one, theirs, dict(os.environ)))
+                    process = fresh.Process(target=work, args=(carry_out, one, theirs, dict(os.environ)))
                     running.append((process, ours, one))  # first: whatever comes now, it is known
                     process.start()
                     theirs.close()
-                ended = wait([process.sentinel for process, _, _ in running])
+                ended = wait([process.sentinel for process, _, _ in running], 0.2 if tick else None)
+                if tick:
+                    tick()
                 for entry in [entry for entry in running if entry[0].sentinel in ended]:
                     process, ours, one = entry
                     running.remove(entry)
@@ -132,14 +149,12 @@ def in_processes(left: Sequence[Planned], workers: int) -> Generator[Ended]:
             stop([process for process, _, _ in running if process.pid is not None])
 
 
-def work(one: Planned, pipe: Connection, environment: dict[str, str]) -> None:
+def work(carry_out: Callable[[T], tuple[int, str]], one: T, pipe: Connection, environment: dict[str, str]) -> None:
     """Be the process of one run: say how it ended."""
     os.setsid()  # Ctrl-C reaches the study alone, which then asks its runs to stop
     os.environ.update(environment)  # the process that this one is forked from may be older than the settings
     threading.Thread(target=follow_parent, daemon=True).start()
-    code, why = run_one(one)
-    if code == DONE:
-        (one.folder / ALONE).touch()
+    code, why = carry_out(one)
     pipe.send((code, why[:2000]))
 
 

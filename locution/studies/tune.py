@@ -7,10 +7,9 @@ import hashlib
 import io
 import json
 import math
-import multiprocessing
-import time
+import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from locution.engine.lock import locked
 from locution.errors import LocutionError, UserError, require, unknown
 from locution.recipe import resolve
 from locution.reporting.bars import Bar
+from locution.studies.carry import DONE, REFUSED, in_processes
 from locution.studies.search import SAMPLERS
 from locution.studies.space import Dimension, points, read_space, switched, words_of
 from locution.studies.trials import Asked, Trial, all_trials, asked_trials, carry_on, open_study, take_trials
@@ -122,36 +122,56 @@ def tune(
 
 
 def carry_out(asked: Asked, trials: int, workers: int, quiet: bool) -> None:
-    """Run the trials that are still to come, in so many processes."""
+    """Run the trials that are still to come, in so many processes; stopped, none of them stays behind."""
     carry_on(asked)
-    done = sum(one.finished for one in all_trials(asked))
-    with Bar("tuning", trials, quiet=quiet).start(min(done, trials)) as bar:
-        if workers == 1:
+    try:
+        with Bar("tuning", trials, quiet=quiet).start(min(finished(asked), trials)) as bar:
+            if workers > 1:
+                return share_out(asked, trials, workers, bar)
             for why in take_trials(asked, trials):
                 bar.advance()
-                if why:
-                    bar.console.print(why, style="dim") if not quiet else None
-            return
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=fresh) as pool:
-            waiting = [pool.submit(work, asked, trials) for _ in range(workers)]
-            while not all(one.done() for one in waiting):
-                time.sleep(0.2)
-                now = sum(one.finished for one in all_trials(asked))
-                while done < min(now, trials):
-                    done += 1
-                    bar.advance()
-            for one in waiting:
-                one.result()
-            now = min(trials, sum(one.finished for one in all_trials(asked)))
-            for _ in range(now - done):
-                bar.advance()
+                if why and not quiet:
+                    bar.console.print(why, style="dim")
+    except (KeyboardInterrupt, SystemExit):
+        print(f"{finished(asked)} of {trials} trials are done; the same words go on from here", file=sys.stderr)
+        raise
+    return None
 
 
-def work(asked: Asked, trials: int) -> None:
+def finished(asked: Asked) -> int:
+    """Count the trials that have ended."""
+    return sum(one.finished for one in all_trials(asked))
+
+
+def share_out(asked: Asked, trials: int, workers: int, bar: Bar) -> None:
+    """Let several processes take trials until there are no more; what refuses one ends all."""
+    done = min(finished(asked), trials)
+
+    def tick() -> None:
+        nonlocal done
+        for _ in range(min(finished(asked), trials) - done):
+            done += 1
+            bar.advance()
+
+    lost = ""
+    with closing(in_processes([(asked, trials)] * workers, workers, work, tick)) as ended:
+        for _, code, why in ended:
+            if code == REFUSED:
+                raise UserError(why)
+            lost = why if code != DONE else lost
+    tick()
+    if lost:
+        raise LocutionError(f"{lost}; {finished(asked)} of {trials} trials are done, the same words go on from here")
+
+
+def work(share: tuple[Asked, int]) -> tuple[int, str]:
     """Take trials until enough have been asked for: what one of several processes does."""
-    for _ in take_trials(asked, trials):
-        pass
+    try:
+        for _ in take_trials(*share):
+            pass
+    except LocutionError as error:
+        return error.exit_code, str(error)
+    return DONE, ""
 
 
 def conclude(asked: Asked) -> Tuning:

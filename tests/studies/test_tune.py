@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +20,11 @@ import locution
 from locution import runs
 from locution.cli import run as command
 from locution.engine import Record
+from locution.engine.checkpoint import read_checkpoint
 from locution.errors import LocutionError, UserError
 from locution.studies.space import Dimension
 from locution.studies.trials import Pruned, Pruner, Trial
-from locution.studies.tune import Tuning, tune
+from locution.studies.tune import Tuning, tune, work
 from locution.studies.tuning_page import write_page
 
 LINE = ["line", "steps=20", "optimizer.lr=log:0.0001:0.1"]
@@ -219,3 +226,78 @@ def test_what_a_trial_warns_of_stays_in_its_run(capfd: pytest.CaptureFixture[str
     assert [one.state for one in found.trials] == ["done"]
     assert "explodes" in kept[0]
     assert capfd.readouterr() == ("", "")
+
+
+LONG = ["line", "steps=1000000000", "log_every=777", "optimizer.lr=log:0.0001:0.1"]
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_with_workers_none_stays_behind_and_the_trials_go_on(way: signal.Signals, tmp_path: Path) -> None:
+    words = [
+        "tune",
+        *LONG,
+        "--by",
+        "mse",
+        "--sampler",
+        "tpe",
+        "--trials",
+        "3",
+        "--workers",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    study = subprocess.Popen(
+        [sys.executable, "-m", "locution.cli", *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert until(lambda: len(list(tmp_path.rglob("metrics.jsonl"))) == 2), "two trials train"
+    busy = {int(lock.read_text()) for lock in tmp_path.glob("runs/*/.lock") if lock.read_text().strip()}
+    assert len(busy) == 2
+    os.kill(study.pid, way)
+    _, said = study.communicate(timeout=90)
+    assert until(lambda: not any(Path(f"/proc/{number}").exists() for number in busy)), "none is left behind"
+    if way != signal.SIGKILL:
+        assert study.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[way]
+        assert "0 of 3 trials are done; the same words go on from here" in said
+    begun = sorted(tmp_path.glob("runs/*"))
+    assert len(begun) == 2
+    steps = {}
+    for folder in begun:  # the rest of so long a training is left out
+        state = read_checkpoint(folder / "checkpoints")
+        assert state is not None, "each trial wrote a checkpoint first"
+        steps[folder.name] = state["position"]["step"] + 1
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("steps: 1000000000", f"steps: {steps[folder.name]}"))
+    found = tune(*LONG, trials=2, by="mse", sampler="tpe", workers=2, out=tmp_path, quiet=True)[0]
+    assert [(one.number, one.state) for one in found.trials] == [(0, "done"), (1, "done")]
+    for name, count in steps.items():
+        results = json.loads((tmp_path / "runs" / name / "results.json").read_text())
+        assert results["cost"]["steps"] == count, "gone on with, not begun again"
+
+
+def test_what_is_refused_in_a_process_ends_all_in_one_line() -> None:
+    with pytest.raises(UserError, match="holds out no development set to tune by; allowed: --by with one of mse"):
+        tune(*LINE, trials=4, sampler="random", workers=2, quiet=True)
+
+
+def test_a_worker_that_is_lost_is_named_and_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(jobs: list[Any], workers: int, *_: Any) -> Iterator[tuple[Any, int, str]]:
+        assert len(jobs) == workers == 2
+        yield jobs[0], 1, "its process was ended by SIGKILL"
+        yield (jobs[1], *work((jobs[1][0], 2)))
+
+    monkeypatch.setattr("locution.studies.tune.in_processes", lost)
+    with pytest.raises(LocutionError, match="ended by SIGKILL; 2 of 3 trials are done, the same words go on"):
+        line(3, workers=2)
