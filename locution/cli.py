@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from locution import __version__
 from locution.commands import speech, studies, training, tuning, vocabulary
@@ -49,12 +49,29 @@ def fail(message: str, code: int) -> int:
     return code
 
 
+def mistaken(error: CycloptsError) -> str:
+    """Say what was typed that no command takes, and what it takes."""
+    if isinstance(error, UnusedCliTokensError):
+        extra = " ".join(error.unused_tokens or ())
+        return f"'{extra}' is more than this takes; allowed: what `locution {words_of(error)} --help` lists."
+    if isinstance(error, UnknownOptionError):
+        names = {name for one in error.argument_collection if one.parse for name in one.names}
+        options = sorted(name for name in names if name.startswith("--") and not name.startswith("--no-"))
+        return f"{error} Allowed: {', '.join([*options, '--help'])}."
+    return str(error)
+
+
+def words_of(error: CycloptsError) -> str:
+    """Name the command in which an error came up."""
+    return " ".join(error.command_chain or ())
+
+
 def run(words: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is one line."""
     try:
         app(spoken(words), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return fail(str(error), 2)
+        return fail(mistaken(error), 2)
     except LocutionError as error:
         return fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -39,6 +39,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["evaluate"], 2, "run"),
         (["term", "smoothig"], 2, "is no term"),
         (["transcribe", "nowhere", "a.wav"], 2, "is no run folder"),
+        (
+            ["terms", "curiculum"],
+            2,
+            "'curiculum' is more than this takes; allowed: what `locution terms --help` lists.",
+        ),
+        (["terms", "--jsn"], 2, "Unknown option: --jsn. Did you mean --json? Allowed: --json, --help."),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

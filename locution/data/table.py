@@ -88,7 +88,8 @@ class TableData:
         raw = read_table(self.path, self.separator) if self.path else example_table()
         name = self.target or ("" if self.path else EXAMPLE)
         if not name:
-            listed = ", ".join(list(raw.columns)[:20])
+            names = list(raw.columns)
+            listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
             raise UserError(f"data.target is missing; allowed: target=COLUMN, one of {listed}.")
         column_of(raw, name, "data.target")
         every = len(raw)

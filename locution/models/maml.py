@@ -53,7 +53,7 @@ class MAMLMethod(Method):
     after: ClassVar[tuple[str, ...]] = ("batch_renorm", "lora")  # it looks at the layers as they put them
     excludes: ClassVar[dict[str, str]] = {
         "dropout": "a task is several examples, each with units of its own to leave out: model.dropout does that",
-        "ewc": "what it protects is measured on single examples, not on tasks",
+        "ewc": "ewc measures on single examples what it protects, not on tasks: leave one of them away",
     }
 
     inner_steps: int = 1
