@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import locution
-from locution import conclusion
+from locution import conclusion, runs
 from locution.beginning import Opener
 from locution.engine import Engine
 from locution.errors import UserError
@@ -168,3 +168,52 @@ def test_a_run_counts_the_seconds_of_its_own_training_alone(monkeypatch: pytest.
     monkeypatch.setattr(Opener, "__call__", late)
     locution.train("digits", *SMALL, "+distillation", f"+distillation.teacher={BEFORE}", quiet=True)
     assert told[-1] < -900.0, "a thousand seconds of opening are taken off"
+
+
+def test_a_run_that_could_not_be_trained_is_tried_again_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refused(recipe: str, *words: str, quiet: bool) -> Run:
+        asked.append(next(word for word in words if word.startswith("run_dir=")))
+        raise UserError("it cannot be")
+
+    monkeypatch.setattr(runs, "train", refused)
+    for where in ("digits/noisy", "digits/noisy", "digits/noisy epochs=2"):
+        with pytest.raises(UserError, match="it cannot be"):  # not: that it starts from itself
+            kept_model(where, seed=4, quiet=True)
+    first, again, other = (Path(word.partition("=")[2]) for word in asked)
+    assert first == again != other
+    assert first.parent == KEPT
+    assert first.name.startswith("digits-noisy-")
+    assert first.name.endswith("-seed-4")
+
+
+def test_opening_a_model_leaves_the_threads_of_this_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other:
+        def job(self) -> None:
+            torch.set_num_threads(1)
+
+        def load(self, job: None) -> torch.nn.Module:
+            return torch.nn.Identity()
+
+    monkeypatch.setattr(runs, "kept_run", lambda where, seed, quiet: Other())
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        kept_model("other threads=1", seed=0, quiet=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_method_opens_models_of_the_runs_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def opened(where: str, *, seed: int, quiet: bool) -> torch.nn.Module:
+        seeds.append((where, seed))
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+    monkeypatch.setattr(runs, "kept_model", opened)
+    words = ["steps=1", "data.limit=64", "model.widths=[8]", "seed=5"]
+    locution.train("digits", *words, "+distillation", "+distillation.teacher=other", quiet=True)
+    assert set(seeds) == {("other", 5)}

@@ -17,7 +17,6 @@ def fine_tune(model: nn.Module, weights: dict[str, Tensor], fresh: str = "") -> 
     on the names of the layers that begin anew, such as "layers.6"; several with commas between.
 
     >>> import torch
-    >>> import torch
     >>> _ = torch.manual_seed(0)
     >>> before, model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 5)), nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
     >>> model = fine_tune(model, before.state_dict(), fresh="1")
