@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from locution.errors import UserError
@@ -47,12 +49,13 @@ def test_a_network_that_pools_has_the_sizes_of_one_that_strides(shape: tuple[int
     assert residual(pictures).shape == (2, 3)
 
 
-def test_a_pooling_network_pools_before_it_convolves() -> None:
-    net = ConvNetModel(widths=(2, 3), halving="max", norm="none").build((1, 8, 8), 2)
+@pytest.mark.parametrize(("halving", "pool"), [("max", max_pooling), ("average", average_pooling)])
+def test_a_pooling_network_pools_before_it_convolves(halving: str, pool: Callable[[Tensor], Tensor]) -> None:
+    net = ConvNetModel(widths=(2, 3), halving=halving, norm="none").build((1, 8, 8), 2)  # type: ignore[arg-type]
     one, two = (layer for layer in net.stages.modules() if isinstance(layer, nn.Conv2d))
     x = torch.rand(3, 1, 8, 8)
     first = functional.conv2d(x, one.weight, one.bias, padding=1).relu()
-    second = functional.conv2d(max_pooling(first), two.weight, two.bias, padding=1).relu()
+    second = functional.conv2d(pool(first), two.weight, two.bias, padding=1).relu()
     torch.testing.assert_close(net.stages(x), second)
 
 
