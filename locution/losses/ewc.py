@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -9,11 +10,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from locution.engine import Method, Plan, Step
+from locution.engine import Method, Plan, Step, TaskSequence
 from locution.engine.batch import Batch
 from locution.errors import require
 from locution.losses.fisher import fisher_information
 
+log = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]
 
 
@@ -111,6 +113,11 @@ class EWCMethod(Method):
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
         self.forget()
         return model
+
+    def data(self, batches: Any, plan: Plan) -> Any:
+        if not isinstance(batches, TaskSequence) and not self.importance:
+            log.warning("ewc holds nothing before a second task, and these data are one: see digits/permuted.")
+        return batches
 
     def move(self, device: torch.device) -> None:
         """Bring what is remembered to the device on which the model learns."""

@@ -471,3 +471,12 @@ def test_what_has_no_fisher_information_is_refused_in_one_line() -> None:
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="at least one example"):
         fisher_information(linear(), [])
+
+
+def test_one_task_alone_is_said_to_hold_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    one = TensorBatches(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long))
+    method = EWCMethod()
+    assert method.data(TaskSequence([one, one], 1), Plan()).tasks == [one, one]
+    assert not caplog.records
+    assert method.data(one, Plan()) is one
+    assert [record.getMessage()[:40] for record in caplog.records] == ["ewc holds nothing before a second task, "]
