@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from locution.errors import require
+from locution.errors import UserError, require
 from locution.estimators.estimator import Estimator
 from locution.estimators.indexes import NONE, Exact, Floats, Index, Places, hnsw, ivf_pq, ranked
 
@@ -80,6 +80,7 @@ class NearestNeighbours(Estimator):
         from sklearn.utils.validation import validate_data
 
         self._checked()
+        self.told_ = y is not None
         if y is None:
             self.points_ = validate_data(self, X, dtype=np.float64)
         else:
@@ -114,6 +115,8 @@ class NearestNeighbours(Estimator):
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Give each class its share of the vote: (N, C), in the order of `classes_`."""
         away, places = self.kneighbors(X)
+        if not self.told_:
+            raise UserError("the neighbours were fitted without classes y; allowed: kneighbors, or fit(X, y).")
         votes = (places != NONE).astype(np.float64)  # (N, k)
         if self.vote == "distance":
             same = away == 0  # who lies on the very place decides alone

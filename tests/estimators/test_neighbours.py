@@ -121,3 +121,10 @@ def test_more_neighbours_than_points_and_no_faiss_are_told_in_one_line(monkeypat
     monkeypatch.setattr(indexes, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'locution\[neighbours\]', or index='exact'"):
         NearestNeighbours(index="hnsw").fit([[0.0], [1.0]])
+
+
+def test_without_classes_it_finds_and_says_that_it_cannot_predict() -> None:
+    found = NearestNeighbours(neighbours=1).fit(np.eye(3))
+    assert found.kneighbors(np.eye(3))[1].tolist() == [[0], [1], [2]]
+    with pytest.raises(UserError, match="fitted without classes y; allowed: kneighbors, or fit"):
+        found.predict(np.eye(3))
