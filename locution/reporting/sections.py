@@ -164,7 +164,7 @@ def costs(cost: Cost) -> Section | None:
         (f"{cost.unit} a second", figure(cost.rate) if cost.rate is not None else None),
         ("steps", f"{cost.steps:,}" if cost.steps is not None else None),
         ("epochs", f"{cost.epochs:,}" if cost.epochs else None),
-        ("gradients", f"{cost.gradient_evaluations:,}" if cost.gradient_evaluations not in (None, cost.steps) else None),
+        ("gradients", f"{asked:,}" if (asked := cost.gradient_evaluations) not in (None, cost.steps) else None),
         ("device", cost.device or None),
         *cost.more.items(),
     ]

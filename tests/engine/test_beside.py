@@ -225,7 +225,7 @@ class Tells(Method):
 
     def loss(self, loss: Tensor, step: Step) -> Tensor:
         again = step.objective(step.model, step.batch)[1]
-        self.seen.append((step.epoch, float(step.whole.inputs.min()), float(again - loss)))
+        self.seen.append((step.epoch, float(step.whole.inputs.min()), float((again - loss).detach())))
         return loss
 
 
