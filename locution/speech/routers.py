@@ -11,8 +11,8 @@ from torch import nn
 from locution.engine.batch import Batch
 from locution.engine.observer import Observer, Record
 from locution.errors import UserError
+from locution.models.routing import Routing
 from locution.reporting.routing import ENTROPY, ENTROPY_SHARE, EXPERT
-from locution.speech.projectors.routing import Routing
 from locution.speech.recogniser import Recogniser
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from locution.models.experts import chosen_experts, merged_expert
 from locution.speech.projectors import build_projector
-from locution.speech.projectors.experts import chosen_experts, merged_expert
 
 D, H = 8, 6
 LENGTHS = (11, 16, 3, 1)

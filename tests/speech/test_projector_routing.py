@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from locution.engine.loop import Engine, Turn
+from locution.models.routing import Routing, balance_loss, mean_over, router_logits, top_gates, z_loss
 from locution.speech.projectors import build_projector
-from locution.speech.projectors.routing import Routing, balance_loss, mean_over, router_logits, top_gates, z_loss
 from locution.speech.recogniser import Recogniser, auxiliary_loss, token_loss, transcript_objective
 from locution.speech.utterances import Utterances
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from locution.errors import require
+from locution.models.routing import Routing, mean_over
 from locution.speech.projectors.norm import output_norm, within, without_padding
-from locution.speech.projectors.routing import Routing, mean_over
 
 STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
 

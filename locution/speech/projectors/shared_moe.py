@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from locution.errors import require
-from locution.speech.projectors.experts import Experts
+from locution.models.experts import Experts
+from locution.models.routing import Routing, balance_loss, mean_over, router_logits, top_gates, z_loss
 from locution.speech.projectors.norm import RMSNorm, output_norm, stack_frames, within
-from locution.speech.projectors.routing import Routing, balance_loss, mean_over, router_logits, top_gates, z_loss
 
 
 class SharedMoEProjector(nn.Module):
