@@ -85,6 +85,11 @@ def write_text(path: str | Path, text: str) -> None:
     ...     (Path(folder) / "note.txt").read_text(), os.listdir(folder)
     ('second', ['note.txt'])
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file all at once: whoever reads it, at whatever moment, finds the old content or the new."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(path):
@@ -92,7 +97,7 @@ def write_text(path: str | Path, text: str) -> None:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(aside)  # of a process that was killed and had the same number
-            write_new(aside, [text.encode("utf-8")])
+            write_new(aside, [content])
             os.replace(aside, path)
         except BaseException:
             with suppress(OSError):

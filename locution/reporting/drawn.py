@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import NDArray
 
 from locution.reporting.charts import (
     BOTTOM,
@@ -26,7 +25,7 @@ from locution.reporting.charts import (
 from locution.reporting.curves import Curve
 from locution.reporting.markup import Html, tag
 from locution.reporting.pixels import INK, data_uri, levels, png
-from locution.reporting.results import Gallery, Graph
+from locution.reporting.results import Gallery, Graph, RunResults
 from locution.reporting.sections import Section, drawing
 
 ENLARGED = 8  # a pixel of a small picture, in pixels of the page
@@ -58,12 +57,11 @@ def graph(one: Graph) -> Html:
     return svg(WIDTH, HEIGHT, f"{one.title}: {', '.join(one.lines)} over {one.across}.", *drawn)
 
 
-def gallery(one: Gallery) -> Html:
-    """Set small pictures into one, in rows, white between them.
+def sheet(one: Gallery) -> NDArray[np.uint8]:
+    """Set small pictures into one, in rows, white between them: levels from 0 to 255.
 
-    >>> picture = gallery(Gallery("samples", np.zeros((2, 3, 4, 4)), note="two rows of three"))
-    >>> picture.startswith("<img")
-    True
+    >>> sheet(Gallery("samples", np.zeros((2, 3, 4, 4)))).shape
+    (9, 14)
     """
     pixels = np.asarray(one.pictures, dtype=float)  # (rows, columns, H, W)
     rows, columns, height, width = pixels.shape
@@ -73,16 +71,32 @@ def gallery(one: Gallery) -> Html:
         for column in range(columns):
             down, right = row * (height + 1), column * (width + 1)
             whole[down : down + height, right : right + width] = pixels[row, column]
-    across = whole.shape[1] * min(ENLARGED, max(1, 900 // whole.shape[1]))
-    source = data_uri(png(levels(whole, low, high), INK))
+    return levels(whole, low, high)
+
+
+def enlarged(width: int) -> int:
+    """Say how many pixels of a page a pixel of a picture takes, that it is seen and has room."""
+    return min(ENLARGED, max(1, 900 // width))
+
+
+def gallery(one: Gallery) -> Html:
+    """Draw small pictures in rows.
+
+    >>> picture = gallery(Gallery("samples", np.zeros((2, 3, 4, 4)), note="two rows of three"))
+    >>> picture.startswith("<img")
+    True
+    """
+    whole = sheet(one)
+    across = whole.shape[1] * enlarged(whole.shape[1])
+    source = data_uri(png(whole, INK))
     return tag("img", src=source, alt=f"{one.title}. {one.note}", class_="pixels", width=str(across))
 
 
-def drawn(graphs: Sequence[Graph], galleries: Sequence[Gallery]) -> Section | None:
+def drawn(results: RunResults) -> Section | None:
     """Everything that a task drew."""
-    figures = []
-    for one in graphs:
+    figures = [drawing(one.title, one.picture, note=one.note, wide=one.wide) for one in results.drawings]
+    for one in results.graphs:
         keys = [Line(name, Curve([], []), number % 5) for number, name in enumerate(one.lines)]
         figures.append(drawing(one.title, graph(one), key=legend(keys), note=one.note))
-    figures += [drawing(each.title, gallery(each), note=each.note, wide=True) for each in galleries]
+    figures += [drawing(each.title, gallery(each), note=each.note, wide=True) for each in results.galleries]
     return Section("pictures", "Pictures", tag("div", *figures, class_="charts")) if figures else None

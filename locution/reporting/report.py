@@ -46,7 +46,7 @@ def render(folder: Path, results: RunResults) -> str:
         *errors_shown.shown(results),
         *speech_sections.shown(results.speech),
         matrices.matrices(results.matrices),
-        drawn.drawn(results.graphs, results.galleries),
+        drawn.drawn(results),
         sections.tables(results.tables),
         sections.learning(found),
         routing.routing(found),

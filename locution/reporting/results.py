@@ -13,6 +13,7 @@ from locution.errors import UserError, require
 from locution.reporting.units import figure
 
 if TYPE_CHECKING:
+    from locution.reporting.markup import Html
     from locution.reporting.speech_results import SpeechFindings
 
 
@@ -185,6 +186,16 @@ class Matrix:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that a part of `reporting` has drawn already, such as the map of a self-organising map."""
+
+    title: str
+    picture: Html
+    note: str = ""
+    wide: bool = True
+
+
 @dataclass
 class RunResults:
     """What the report and the card of a run show, beside the curves that `metrics.jsonl` holds.
@@ -217,6 +228,7 @@ class RunResults:
     matrices: list[Matrix] = field(default_factory=list)
     graphs: list[Graph] = field(default_factory=list)
     galleries: list[Gallery] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
     speech: SpeechFindings | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from locution.gradients.norms import GradientNorms
 from locution.models.few_shot import FewShot
 from locution.models.shapes import explained
 from locution.reporting.results import Graph, Metric, RunResults
-from locution.tasks.supervised import Supervised
+from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TASK = re.compile(r"^(test|development):(\d+)$")
 TAKES = "points and questions, such as '0=1.5 1=3.2 ? 2 4', or test:3 for a task held out"
 
 
-class FewShotTask:
+class FewShotTask(WeightsKept):
     """Meta-learning trains over many small tasks, so that a new one is learnt from a few examples in a few steps.
 
     Each example of a batch is a task: a few examples with answers, and questions. The trained model is judged on tasks
@@ -88,18 +88,6 @@ class FewShotTask:
         if data.inputs == (1,):
             results.graphs = [graph(model, tasks.rows(row, row + 1), row, rates) for row in range(3)]
         return results
-
-    def show(self, results: RunResults) -> None:
-        """Print the figures with their intervals."""
-        Supervised().show(results)
-
-    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
-        """Keep the weights where adaptation begins."""
-        Supervised().save(recipe, model, folder)
-
-    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
-        """Build the model as training left it and put the weights in."""
-        return Supervised().load(recipe, job, folder)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Adapt to each task with the most steps there are and answer it: points and questions, or a task held out."""

@@ -23,7 +23,7 @@ from locution.losses.elbo import ELBO, bound
 from locution.models.shapes import explained
 from locution.reporting.results import Gallery, Metric, RunResults
 from locution.tasks.inputs import read_input
-from locution.tasks.supervised import Supervised
+from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ DRAWS = 10  # of the hidden causes, for each example that is judged
 SHOWN = 12  # pictures in a row of the report
 
 
-class Reconstruction:
+class Reconstruction(WeightsKept):
     """Unsupervised learning finds what inputs have in common without being told what they are.
 
     Here a model describes each input by hidden causes and makes it again from them (an autoencoder). With the
@@ -86,18 +86,6 @@ class Reconstruction:
             )
         results.galleries = pictures(model, held.inputs, objective.likelihood == "bernoulli")
         return results
-
-    def show(self, results: RunResults) -> None:
-        """Print the figures with their intervals."""
-        Supervised().show(results)
-
-    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
-        """Keep the weights."""
-        Supervised().save(recipe, model, folder)
-
-    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
-        """Build the model as training left it and put the weights in."""
-        return Supervised().load(recipe, job, folder)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Describe each input: numbers, a .npy, .csv or .png file, or test:3; by its likeliest causes and its bound."""

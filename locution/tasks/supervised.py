@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from locution.data.dataset import Dataset, first_batch
 from locution.data.leakage import dataset_leaks
 from locution.engine import TensorBatches, Turn
-from locution.engine.method import rebuilt
-from locution.engine.state import load_trained_state, trained_state
 from locution.errors import LocutionError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
-from locution.models.fine_tuning import fine_tune
 from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
@@ -29,6 +25,7 @@ from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.filters import filter_pictures
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
+from locution.tasks.keeping import WeightsKept
 from locution.tasks.leak_watch import LeakWatch
 from locution.tasks.plane import planes
 from locution.tasks.task import Job
@@ -37,10 +34,8 @@ from locution.tasks.turned import turned_pictures
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-WEIGHTS, FROZEN = "model.safetensors", "frozen.safetensors"
 
-
-class Supervised:
+class Supervised(WeightsKept):
     """Supervised learning goes from examples with known answers to a model that answers for new ones.
 
     Classification answers with a class, regression with a value; which of the two is the data's affair.
@@ -94,29 +89,6 @@ class Supervised:
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
-
-    def show(self, results: RunResults) -> None:
-        """Print the figures with their intervals."""
-        from locution.reporting.tables import print_metrics
-
-        print_metrics(results)
-
-    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
-        """Keep the weights: those that training moved, and beside them those that it was told to leave alone."""
-        kept = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-        trained = trained_state(model).keys()
-        save_file({name: tensor for name, tensor in kept.items() if name in trained}, folder / WEIGHTS)
-        frozen = {name: tensor for name, tensor in kept.items() if name not in trained}
-        if frozen:
-            save_file(frozen, folder / FROZEN)
-
-    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
-        """Build the model as training left it and put the weights in."""
-        model = rebuilt(job.model, recipe.built_methods(), recipe.seed)
-        load_trained_state(model, load_file(folder / WEIGHTS))
-        if (folder / FROZEN).is_file():
-            fine_tune(model, model.state_dict() | load_file(folder / FROZEN))
-        return model.eval()
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Answer for each input: a class with its probability, or a value."""

@@ -57,7 +57,7 @@ def test_pictures_stand_in_rows_with_a_pixel_between_them() -> None:
 def test_both_stand_in_the_report_and_names_stay_text(tmp_path: object) -> None:
     from pathlib import Path
 
-    assert drawn([], []) is None
+    assert drawn(RunResults("nothing")) is None
     bad = "<script>alert(1)</script>"
     results = RunResults("run", graphs=[Graph(bad, {bad: ([0.0, 1.0], [0.0, 1.0])}, across=bad, note=bad)])
     results.galleries = [Gallery(bad, np.zeros((1, 1, 2, 2)), bad)]

@@ -1,0 +1,60 @@
+"""Pictures that stand in no page: files of their own, with the colours of the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from locution.reporting.drawn import enlarged, graph, sheet
+from locution.reporting.markup import Html, tag
+from locution.reporting.pixels import INK, png
+from locution.reporting.report import STYLE
+from locution.reporting.results import Gallery, RunResults
+
+PICTURES = re.compile(r"/\* pictures: \*/(.*)/\* :pictures \*/", re.DOTALL)
+
+
+def standing_alone(picture: Html) -> str:
+    """Give a drawing (SVG) of the report the colours and the name of its language, for a file of its own.
+
+    >>> from locution.reporting.charts import svg
+    >>> standing_alone(svg(10, 10, "a picture")).startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    True
+    """
+    css = STYLE.read_text(encoding="utf-8")
+    found = PICTURES.search(css)
+    variables = css[: css.index("* {")]
+    rules = f"{variables}{found.group(1) if found else ''}svg {{ background: var(--paper); }}"
+    opening, _, rest = picture.partition(">")
+    head = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{head}>{tag('style', Html(rules))}{rest}\n"
+
+
+def gallery_png(one: Gallery) -> bytes:
+    """Set small pictures into one file (PNG), each pixel drawn large enough to be seen.
+
+    >>> gallery_png(Gallery("samples", np.zeros((1, 1, 2, 2))))[:4]
+    b'\\x89PNG'
+    """
+    whole = sheet(one)
+    times = enlarged(whole.shape[1])
+    return png(np.kron(whole, np.ones((times, times), dtype=np.uint8)), INK)
+
+
+def pictures(results: RunResults) -> Iterator[tuple[str, str, bytes]]:
+    """Give what a run drew as files: title, the ending of the file's name, and what stands in it.
+
+    >>> from locution.reporting.results import Graph
+    >>> made = list(pictures(RunResults("a run", graphs=[Graph("a wave", {"true": ([0.0, 1.0], [0.0, 2.0])})])))
+    >>> [(title, ending) for title, ending, _ in made]
+    [('a wave', 'svg')]
+    """
+    for one in results.drawings:
+        if one.picture.startswith("<svg"):
+            yield one.title, "svg", standing_alone(one.picture).encode()
+    for each in results.graphs:
+        yield each.title, "svg", standing_alone(graph(each)).encode()
+    for some in results.galleries:
+        yield some.title, "png", gallery_png(some)
