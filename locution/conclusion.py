@@ -59,7 +59,7 @@ def cost(engine: Engine, seconds: float, judged: float, rate: float | None, unit
         peak_memory=peak_memory(engine.device),
         rate=rate,
         unit=unit,
-        steps=engine.number,
+        steps=engine.number or None,
         epochs=engine.epoch,
         gradient_evaluations=engine.watch.gradients,
         parameters_trained=trained,
@@ -113,7 +113,7 @@ def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) ->
     run.task.save(run.recipe, model, run.folder)
     begun = time.perf_counter()
     results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
-    rate = engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
+    rate = None if job.fit else engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
     spent = cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
     warnings = [line for observer in job.observers for line in getattr(observer, "notes", [])]
     conclude(run, results, spent, engine.stopping, warnings)

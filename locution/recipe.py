@@ -20,10 +20,11 @@ class Recipe:
     """A recipe states a run completely: the same recipe and seed give the same weights.
 
     The fields that hold a mapping name a part and its settings, such as `{name: adamw, lr: 0.002}`. `epochs` or
-    `steps` is the budget. `accumulate` cuts each batch into micro-batches, `precision` is fp32 or bf16,
-    `start` names a run, or a recipe with words behind it, from whose weights training begins; `fresh` is a pattern on
-    the names of the layers that begin anew all the same. `figures` asks for more to be measured at the end.
-    `checkpoint_every` counts seconds, `threads` is how many processor threads torch may use.
+    `steps` is the budget; a learner without gradients stands under `estimator` and has none. `accumulate` cuts each
+    batch into micro-batches, `precision` is fp32 or bf16, `start` names a run, or a recipe with words behind it, from
+    whose weights training begins; `fresh` is a pattern on the names of the layers that begin anew all the same.
+    `figures` asks for more to be measured at the end. `checkpoint_every` counts seconds, `threads` is how many
+    processor threads torch may use.
 
     >>> Recipe(task="regression", data={"name": "line"}, optimizer={"name": "sgd"}, steps=10).seed
     0
@@ -31,9 +32,10 @@ class Recipe:
 
     task: str
     data: dict[str, Any]
-    optimizer: dict[str, Any]
+    optimizer: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=dict)
+    estimator: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
     start: str | None = None
     fresh: str = ""
@@ -55,13 +57,24 @@ class Recipe:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.steps is None):
-            raise UserError(f"epochs is {self.epochs} and steps is {self.steps}; allowed: one of the two.")
+        self.check_budget()
         for setting in ("epochs", "steps", "accumulate", "log_every", "measure_every", "threads"):
             value = getattr(self, setting)
             require(value is None or value >= 1, setting, value, "a whole number from 1")
         require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "seconds, from 0")
         require(abs(self.seed) < 2**62, "seed", self.seed, "a whole number below 2**62")
+
+    def check_budget(self) -> None:
+        """An optimizer steps for epochs or for steps; an estimator learns in its own way, without either."""
+        if not self.estimator:
+            require(bool(self.optimizer), "optimizer", self.optimizer, "a part and its settings, as {name: adamw}")
+            if (self.epochs is None) == (self.steps is None):
+                raise UserError(f"epochs is {self.epochs} and steps is {self.steps}; allowed: one of the two.")
+            return
+        for name in ("optimizer", "methods", "epochs", "steps", "start"):
+            if getattr(self, name):
+                what = f"{name} came beside estimator '{self.estimator.get('name')}', which learns without gradients"
+                raise UserError(f"{what}; allowed: its own settings, as estimator.NAME=value.")
 
     def part(self, kind: str, **extra: Any) -> Any:
         """Build the part that this recipe names for its data, model, objective or optimizer."""
@@ -122,7 +135,7 @@ def from_settings(settings: Mapping[str, Any]) -> Recipe:
     filled = {key: {} if key == "methods" and value is None else value for key, value in settings.items()}
     recipe = build(Recipe, filled, "")
     part("task", recipe.task)
-    for kind in ("data", "model", "objective", "optimizer"):
+    for kind in ("data", "model", "objective", "optimizer", "estimator"):
         if getattr(recipe, kind):
             recipe.part(kind)
     recipe.built_methods()

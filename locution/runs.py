@@ -225,7 +225,10 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Obs
         engine.observers.extend(watchers)
         signals.attach(engine)
         begun = time.perf_counter()
-        engine.fit(job.batches, epochs=recipe.epochs, steps=recipe.steps)
+        if job.fit is None:
+            engine.fit(job.batches, epochs=recipe.epochs, steps=recipe.steps)
+        else:
+            job.fit()
         signals.leave_if_asked(folder.path)
         if engine.group.first:
             conclusion.judge(run, job, engine, time.perf_counter() - begun - opener.seconds, quiet=quiet)

@@ -70,6 +70,27 @@ def test_a_recipe_of_ones_own_may_not_name_code(tmp_path: Path) -> None:
         resolve(str(mine))
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("data: {name: line}\nsteps: 1\n", "optimizer is {}; allowed: a part and its settings, as {name: adamw}."),
+        (
+            "estimator: {name: nearest_neighbours}\nsteps: 1\n",
+            "steps came beside estimator 'nearest_neighbours', which learns without gradients; allowed: its own",
+        ),
+        ("estimator: {name: nearest_neighbors}\nmethods: {sam: {}}\n", "methods came beside estimator"),
+        ("estimator: {name: perceptrons}\n", "'perceptrons' is no estimator. Did you mean 'perceptron'?"),
+        ("estimator: {name: nearest_neighbours, kay: 3}\n", "'estimator.kay' is no key."),
+    ],
+)
+def test_an_optimizer_has_a_budget_and_an_estimator_has_none(tmp_path: Path, lines: str, said: str) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"task: classification\n{lines}" + ("" if "data" in lines else "data: {name: digits}\n"))
+    with pytest.raises(UserError) as caught:
+        resolve(str(mine))
+    assert said in str(caught.value)
+
+
 def test_a_recipe_of_ones_own_trains_by_path(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(config.locate("line").read_text())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +22,7 @@ class Job:
 
     `data` is whatever the task wants to remember for the evaluation. `unit` names what the rate of training counts,
     `per_example` how many of it an example holds. `speaks` says that an observer prints its own lines, no bar. `said`
-    are warnings that were printed already.
+    are warnings that were printed already. `fit` learns without gradients, where there are no turns.
     """
 
     model: nn.Module
@@ -34,6 +34,7 @@ class Job:
     per_example: float = 1.0
     speaks: bool = False
     said: list[str] = field(default_factory=list)
+    fit: Callable[[], None] | None = None
 
 
 class Task(Protocol):
