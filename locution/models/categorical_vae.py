@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from locution.engine.random import generator
 from locution.errors import require
 from locution.losses.elbo import categorical_divergence
+from locution.models.accepted import accept
 from locution.models.activations import activation as activation_named
 from locution.models.gumbel_softmax import gumbel_noise, one_hot_largest
 from locution.models.mlp import MLP
@@ -108,4 +109,5 @@ class CategoricalVAEModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> CategoricalVAE:
         """Make the network; its outputs are of its inputs' shape, however many classes the data have."""
+        accept("categorical_vae", inputs, "numbers of any shape, at least one")
         return CategoricalVAE(inputs, self.variables, self.classes, self.widths, self.activation)

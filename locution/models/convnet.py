@@ -9,7 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from locution.errors import UserError, require
+from locution.errors import require
+from locution.models.accepted import accept
 from locution.models.mlp import fully_connected
 from locution.models.pooling import pooling
 
@@ -194,8 +195,7 @@ class ConvNetModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> ConvNet:
         """Make the network; its first weights are drawn from torch's own generator."""
-        if len(inputs) != 3:
-            raise UserError(f"model convnet came upon inputs {inputs}; allowed: pictures (channels, height, width).")
+        accept("convnet", inputs, "pictures (channels, height, width)", [3])
         channels, height, width = inputs
         widths, side, halved = self.widths or stages_for(height, width), min(height, width), 0
         while side >= SMALLEST and halved < len(widths) - 1:

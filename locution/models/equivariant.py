@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from locution.errors import UserError, require
+from locution.errors import require
+from locution.models.accepted import accept
 from locution.models.mlp import fully_connected
 
 TURNS = 4
@@ -175,9 +176,7 @@ class EquivariantModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> EquivariantNet:
         """Make the network; its first weights are drawn from torch's own generator."""
-        if len(inputs) != 3:
-            allowed = "pictures (channels, height, width)"
-            raise UserError(f"model equivariant came upon inputs {inputs}; allowed: {allowed}.")
+        accept("equivariant", inputs, "pictures (channels, height, width)", [3])
         channels, *sides = inputs
         halved = 0
         while halved < len(self.widths) - 1 and min(sides) >= 4 and not any(side % 2 for side in sides):

@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from locution.errors import require
+from locution.models.accepted import accept
 from locution.models.activations import activation as activation_named
 from locution.models.normalisation import norm_named
 
@@ -156,6 +157,7 @@ class MLPModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> MLP:
         """Make the network; its first weights are drawn from torch's own generator."""
+        accept("mlp", inputs, "numbers of any shape, at least one")
         widths = (math.prod(inputs), *self.widths, outputs)
         return MLP(widths, self.activation, self.dropout, self.residual, self.norm)
 

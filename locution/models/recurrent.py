@@ -136,10 +136,8 @@ class RecurrentModel:
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         """Make the network; its first weights are drawn from torch's own generator."""
         shape = inputs[1:] if len(inputs) == 3 and inputs[0] == 1 else inputs
-        if len(shape) != 2:
-            raise UserError(
-                f"model 'recurrent' came upon examples {inputs}; allowed: (T, F), steps and numbers a step."
-            )
+        if len(shape) != 2 or min(inputs) < 1:
+            raise UserError(f"model recurrent came upon inputs {inputs}; allowed: (T, F), steps and numbers a step.")
         return Recurrent(
             shape[1],
             self.hidden,

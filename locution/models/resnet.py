@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from locution.errors import UserError, require
+from locution.models.accepted import accept
 from locution.models.convnet import NORMS, Norm, normalisation
 from locution.models.mlp import fully_connected
 
@@ -160,8 +161,7 @@ class ResNetModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> ResNet:
         """Make the network; its first weights are drawn from torch's own generator."""
-        if len(inputs) != 3:
-            raise UserError(f"model resnet came upon inputs {inputs}; allowed: pictures (channels, height, width).")
+        accept("resnet", inputs, "pictures (channels, height, width)", [3])
         halved = self.stride * 2 ** (len(self.widths) - 1)
         if min(inputs[1:]) < halved:
             allowed = f"{halved} or more pixels a side, or fewer model.widths"

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from locution.errors import require
+from locution.models.accepted import accept
 from locution.models.mlp import MLP
 
 
@@ -58,4 +59,5 @@ class TabularModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> MLP:
         """Make the network; its first weights are drawn from torch's own generator."""
+        accept("tabular", inputs, "numbers of any shape, at least one")
         return MLP((math.prod(inputs), *self.chosen(inputs), outputs), dropout=self.dropout)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from locution.errors import UserError, require
+from locution.models.accepted import accept
 from locution.models.mlp import fully_connected
 
 Form = Literal["auto", "bag", "convolution"]
 FORMS = ("auto", "bag", "convolution")
+TEXTS = "texts, as of recipe texts"
 FEW = 2000  # examples: below it the order of words is rarely worth its weights
 
 
@@ -97,7 +99,8 @@ class TextClassifierModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> TextClassifier:
         """Make the network; its first weights are drawn from torch's own generator."""
-        if len(inputs) != 1 or not self.vocabulary:
-            raise UserError(f"model text_classifier came upon inputs {inputs}; allowed: texts, as of recipe texts.")
+        accept("text_classifier", inputs, TEXTS, [1])
+        if not self.vocabulary:
+            raise UserError(f"model text_classifier came upon inputs {inputs}; allowed: {TEXTS}.")
         phrases = self.form == "convolution" or (self.form == "auto" and self.examples >= FEW)
         return TextClassifier(self.vocabulary, outputs, self.width, self.filters if phrases else 0, self.dropout)

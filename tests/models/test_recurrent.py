@@ -106,7 +106,7 @@ def test_the_model_reads_what_the_data_say_rows_of_pictures_too() -> None:
     model.eval()
     assert torch.equal(model(pictures[:5]), model(pictures[:5]))
     assert RecurrentModel(reads="all").build((7, 3), 2)(sequences()).shape == (4, 7, 2)
-    with pytest.raises(UserError, match=r"'recurrent' came upon examples \(64,\); allowed: \(T, F\)"):
+    with pytest.raises(UserError, match=r"model recurrent came upon inputs \(64,\); allowed: \(T, F\)"):
         RecurrentModel().build((64,), 10)
 
 
