@@ -29,6 +29,7 @@ class Dataset:
     decided while the data were read, and what a reader of the figures must know, a line each. reader: makes an input of
     what a user hands over, where the data have a way of their own. sizes: settings of the model that only data know.
     tasks: where the examples are of several tasks, each of these alone, by name and in the order in which they come.
+    factors: where targets (N, K) number the known causes of each example, the names of these.
 
     >>> x = torch.zeros(4, 2)
     >>> data = Dataset(TensorBatches(x, torch.zeros(4, 1)), inputs=(2,), outputs=1, source="zeros")
@@ -52,6 +53,7 @@ class Dataset:
     reader: Any = None
     sizes: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, Dataset] = field(default_factory=dict)
+    factors: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int | None:
