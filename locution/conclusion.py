@@ -80,7 +80,8 @@ def methods_used(recipe: Recipe) -> list[MethodUsed]:
 
 
 def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: list[str]) -> RunResults:
-    """Complete the results and write them as JSON, as a report and as a card."""
+    """Complete the results and write them as JSON, as a report, as a card and as pictures."""
+    from locution.reporting.alone import write_pictures
     from locution.reporting.card import write_card
     from locution.reporting.report import write_report
     from locution.reporting.stored import write_utterances
@@ -93,6 +94,7 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
         results.notes.append(f"Training stopped early: {reason}.")
     write_report(run.folder, results)
     write_card(run.folder, results)
+    write_pictures(run.folder, results)
     if results.utterances:
         write_utterances(run.folder, results.utterances)
     kept: dict[str, Any] = {

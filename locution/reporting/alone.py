@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from locution.engine.durable import write_bytes
 from locution.reporting.drawn import enlarged, graph, sheet
 from locution.reporting.markup import Html, tag
 from locution.reporting.pixels import INK, png
@@ -58,3 +60,23 @@ def pictures(results: RunResults) -> Iterator[tuple[str, str, bytes]]:
         yield each.title, "svg", standing_alone(graph(each)).encode()
     for some in results.galleries:
         yield some.title, "png", gallery_png(some)
+
+
+def file_name(title: str) -> str:
+    """Write a title as the name of a file.
+
+    >>> file_name("Filters, as they were learnt")
+    'filters-as-they-were-learnt'
+    """
+    return "-".join(re.findall(r"[a-z0-9]+", title.lower())) or "picture"
+
+
+def write_pictures(folder: Path, results: RunResults) -> list[Path]:
+    """Write what a run drew into its folder `pictures`, a file each, by its title; say which."""
+    written: list[Path] = []
+    for title, ending, content in pictures(results):
+        name = file_name(title)
+        same = sum(path.stem.startswith(name) for path in written)
+        written.append(folder / "pictures" / f"{name}{f'-{same + 1}' if same else ''}.{ending}")
+        write_bytes(written[-1], content)
+    return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,7 +14,23 @@ from locution.vocabulary.measured import markdown, pictures
 HEADINGS = ("Parameters", "Settings", "Returns", "Raises", "Notes")
 
 
-def page(term: Term) -> str:
+def drawn(words: str, folder: Path | None) -> list[str]:
+    """Show what a recipe drew, if it was kept with the pages: the words and the title make the name of the file."""
+    name = recipe_name(words)
+    found = sorted(folder.glob(f"pictures/{name}--*")) if folder and name else []
+    return [f"![{path.stem.partition('--')[2].replace('-', ' ')}](pictures/{path.name})" for path in found]
+
+
+def recipe_name(words: str) -> str:
+    """Write the words of a recipe as the name of a file.
+
+    >>> recipe_name("digits/categorical_vae +gumbel_softmax model.widths=[8,8]")
+    'digits-categorical_vae-gumbel_softmax-model-widths-8-8'
+    """
+    return "-".join(re.findall(r"[a-z0-9_]+", words.lower()))
+
+
+def page(term: Term, folder: Path | None = None) -> str:
     """Write the page of a term: what it is, an example that runs, where it comes from, where it lives.
 
     >>> from locution.vocabulary.lookup import find
@@ -28,6 +45,7 @@ def page(term: Term) -> str:
     parts += ["## Example", f"```pycon\n{entry.example}\n```"]
     if term.recipe:
         parts += ["## See it run", f"```bash\nlocution train {term.recipe}\n```"]
+        parts += drawn(term.recipe, folder)
     if entry.measured is not None:
         parts += markdown(term, entry.measured)
     parts += ["## Where", f"- code: [`{attribute}` in `{path}`](../../{path})", f"- source: {entry.source}"]
@@ -45,11 +63,11 @@ def index() -> str:
     return "\n".join([head, "", "| row | term | kind | what it is |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def pages() -> Iterator[tuple[str, str]]:
-    """Make all pages: name of the file, text."""
+def pages(folder: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Make all pages: name of the file, text. Pictures that lie in `folder` are shown by the recipe they are of."""
     yield "README.md", index()
     for term in terms().values():
-        yield f"{term.name}.md", page(term)
+        yield f"{term.name}.md", page(term, folder)
         measured = Entry(term).measured
         if measured is not None:
             yield from pictures(term, measured)
@@ -57,7 +75,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 def write(folder: Path) -> int:
     """Write all pages into a folder, remove those of terms that are gone, and count the pages."""
-    made = dict(pages())
+    made = dict(pages(folder))
     for name in gone(folder, made):
         (folder / name).unlink()
     for name, text in made.items():

@@ -15,7 +15,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "vocabulary"
 
 
 def test_the_pages_are_up_to_date() -> None:
-    stale = [name for name, text in pages() if not (DOCS / name).is_file() or (DOCS / name).read_text("utf-8") != text]
+    stale = [
+        name for name, text in pages(DOCS) if not (DOCS / name).is_file() or (DOCS / name).read_text("utf-8") != text
+    ]
     gone = {path.name for path in DOCS.glob("*.md")} - {name for name, _ in pages()}
     assert not stale, "run: make pages"
     assert not gone, "run: make pages"
