@@ -79,7 +79,7 @@ class WholeStep:
             name = closure.__qualname__.split(".")[0]
             raise UserError(f"{name} asks for its gradients itself and cannot be compiled; {ADVICE}.")
         engine, turn, parts = closure.engine, closure.turn, closure.parts
-        if engine.number == 0:
+        if engine.number < turn.every:
             loss: Tensor = self.optimizer.step(partial(engine.gradient, turn, parts))
             return loss
         if self.graph is None:
@@ -90,14 +90,14 @@ class WholeStep:
                 if group[key] != value:  # a schedule moved it
                     known[key] = group[key]
                     copy[key] = moved(copy[key], group[key], engine.device)
-        reseed(stream_key(engine.seed, "model", engine.number, 0, 0), engine.device)
+        reseed(stream_key(engine.seed, turn.stream, engine.number, 0, 0), engine.device)
         shared = [(batch, None if share == 1.0 else torch.tensor(share)) for batch, share in parts]
         with explained(engine):
             loss, gradients = self.graph(shared)
-        if gradients and engine.watch.due():
+        if gradients and engine.watch.due(turn):
             for parameter, gradient in zip(turn.trained, gradients, strict=True):
                 parameter.grad = gradient
-            engine.watch.gradient()
+            engine.watch.gradient(turn)
         return loss
 
     def build(self, turn: Turn) -> Callable[..., tuple[Tensor, Sequence[Tensor | None]]]:

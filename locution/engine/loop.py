@@ -86,6 +86,7 @@ class Engine:
         self.device = pick_device(device)
         self.watch = Watch(self, log_every, measure_every)
         self.number = self.epoch = self.step_in_epoch = self.closed = 0  # what is finished, and when a task was closed
+        self.passes = 0  # gradients that a turn has asked for in this step
         self.origin = (0, 0)  # the step and the epoch at which this task began
         self.limit: int | None = None
         self.plan = Plan(seed, None, open_model)
@@ -105,10 +106,10 @@ class Engine:
             while not self.stopped():
                 begun = self.number
                 for batch in source.epoch(self.epoch, self.seed, self.step_in_epoch):
-                    loss = self.step(batch.to(self.device) if self.moves else batch)
+                    losses = self.step(batch.to(self.device) if self.moves else batch)
                     self.number += 1
                     self.step_in_epoch += 1
-                    self.watch.step(loss, len(batch))
+                    self.watch.step(losses, len(batch))
                     if self.stopped():
                         break
                 if self.stopped() and not (self.stopping == "finished" and self.step_in_epoch == source.steps()):
@@ -123,28 +124,26 @@ class Engine:
         self.watch.finish(self.stopping)
         return self
 
-    def step(self, batch: Batch) -> Tensor:
-        """Take one step. Its randomness is drawn before the first pass; each turn owns one update."""
+    def step(self, batch: Batch) -> list[Tensor | None]:
+        """Take one step. Its randomness is drawn before the first pass; each turn that is due owns one update."""
         now = self.now
         now.number, now.epoch = self.number, self.epoch
         for method in self.seams["batch"]:
             batch = method.batch(batch, now)
         now.whole = batch
         parts = batch.split(self.accumulate * self.group.world)[self.group.rank :: self.group.world]
-        for turn in self.turns:
-            self.passes = 0
-            loss: Tensor = turn.optimizer.step(self.closure(turn, parts))  # 4 update
+        losses = [turn.step(self, parts) for turn in self.turns]  # 4 update
         for method in self.seams["update"]:
             method.update(self.model, now)
-        return loss
+        return losses
 
     def gradient(self, turn: Turn, parts: list[tuple[Batch, float]]) -> Tensor:
         """Do everything that must happen again on a second pass: forward, loss and gradient of the whole batch."""
         total = fitting(self, turn, parts)
         self.passes += 1
         total = self.group.add_gradients(turn.trained, total)
-        if self.passes == 1 and self.watch.due():
-            self.watch.gradient()
+        if self.passes == 1 and self.watch.due(turn):
+            self.watch.gradient(turn)
         for method in self.seams["gradient"]:
             method.gradient(turn.trained, self.now)
         return total
@@ -156,7 +155,7 @@ class Engine:
         total = self.zero
         with frozen_statistics(self.norms) if self.norms and self.passes else NOTHING:
             for index, (batch, share) in enumerate(parts):
-                reseed(stream_key(self.seed, "model", self.number, index, self.group.rank), self.device)
+                reseed(stream_key(self.seed, turn.stream, self.number, index, self.group.rank), self.device)
                 self.now.share = share
                 loss = self.forward(turn, batch, self.now)
                 loss = loss if share == 1.0 else loss * share

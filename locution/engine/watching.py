@@ -15,14 +15,20 @@ from locution.errors import LocutionError
 
 if TYPE_CHECKING:
     from locution.engine.loop import Engine
+    from locution.engine.turn import Turn
 
 
 class Watch:
-    """Keeps the losses on the device and looks at them every `every` steps, so that no other step waits for it."""
+    """Keeps the losses on the device and looks at them every `every` steps, so that no other step waits for it.
+
+    The loss of a record is that of the first turn. Of several turns each also has a value of its own, "loss/NAME": its
+    mean since the record before.
+    """
 
     def __init__(self, engine: Engine, every: int, measure_every: int | None) -> None:
         self.engine, self.every, self.measure_every = engine, max(1, every), measure_every
-        self.losses: list[Tensor] = []
+        self.losses: list[list[Tensor]] = [[] for _ in engine.turns]
+        self.window: dict[str, list[float]] = {}  # of each of several turns: the sum of its losses, and how many
         self.sum, self.count, self.examples, self.gradients = 0.0, 0, 0, 0
         self.values: dict[str, float] = {}
         self.begun, self.before, self.last = time.perf_counter(), 0.0, math.nan
@@ -33,20 +39,24 @@ class Watch:
         for observer in self.engine.observers:
             observer.start(self.engine)
 
-    def due(self) -> bool:
-        """Say whether the step that is being taken is one that is logged: every so many, and the last."""
-        number = self.engine.number
-        return number % self.every == 0 or number + 1 == self.engine.limit
+    def due(self, turn: Turn) -> bool:
+        """Say whether a turn acts for the last time before a step is logged: one of so many, or the last of all."""
+        number, limit = self.engine.number, self.engine.limit
+        return -number % self.every < turn.every or (limit is not None and limit - 1 - number < turn.every)
 
-    def gradient(self) -> None:
-        """Let observers measure the gradients before anyone corrects them."""
+    def gradient(self, turn: Turn) -> None:
+        """Let observers measure the gradients of a turn before anyone corrects them."""
         for observer in self.engine.observers:
-            self.values.update(observer.gradient(self.engine.model, self.engine.now))
+            for name, value in observer.gradient(self.engine.model, self.engine.now).items():
+                alone = not turn.label or "/" in name  # what is of one layer is of one turn
+                self.values[name if alone else f"{turn.label}_{name}"] = value
 
-    def step(self, loss: Tensor, examples: int) -> None:
+    def step(self, losses: list[Tensor | None], examples: int) -> None:
         """Take note of a finished step; look closer if it is one that is logged."""
         engine = self.engine
-        self.losses.append(loss)
+        for seen, loss in zip(self.losses, losses, strict=True):
+            if loss is not None:
+                seen.append(loss)
         self.examples += examples
         if (engine.number - 1) % self.every == 0 or engine.number == engine.limit:
             self.flush()
@@ -79,30 +89,46 @@ class Watch:
 
     def flush(self) -> None:
         """Fetch the losses since the last time; a loss that is no number ends training with a clear line."""
-        if not self.losses:
-            return
-        losses = torch.stack(self.losses).double().tolist()
-        self.losses.clear()
-        for offset, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                step = self.engine.number - len(losses) + offset
-                raise LocutionError(
-                    f"the loss became {loss} at step {step}; usual causes: a learning rate too high, "
-                    "a bad example, bf16 overflow. Try +clipping or a tenth of the learning rate."
-                )
-        self.sum, self.count, self.last = self.sum + sum(losses), self.count + len(losses), losses[-1]
+        found = [torch.stack(seen).double().tolist() if seen else [] for seen in self.losses]
+        self.check(found)
+        for turn, seen, losses in zip(self.engine.turns, self.losses, found, strict=True):
+            if not losses:
+                continue
+            seen.clear()
+            if turn is self.engine.turns[0]:
+                self.sum, self.count, self.last = self.sum + sum(losses), self.count + len(losses), losses[-1]
+            if turn.label:
+                before, count = self.window.get(turn.label, (0.0, 0))
+                self.window[turn.label] = [before + sum(losses), count + len(losses)]
+
+    def check(self, found: list[list[float]]) -> None:
+        """Refuse losses that are no numbers; say whose was the first, and at which step it came."""
+        bad = []
+        for place, (turn, losses) in enumerate(zip(self.engine.turns, found, strict=True)):
+            newest = self.engine.number - self.engine.number % turn.every - 1  # the step at which it last acted
+            steps = range(newest - turn.every * (len(losses) - 1), newest + 1, turn.every)
+            bad += [(step, place, loss) for step, loss in zip(steps, losses, strict=True) if not math.isfinite(loss)]
+        if bad:
+            step, place, loss = min(bad, key=lambda one: one[:2])
+            label = self.engine.turns[place].label
+            raise LocutionError(
+                f"the loss{f' of the {label}' if label else ''} became {loss} at step {step}; usual causes: a learning "
+                "rate too high, a bad example, bf16 overflow. Try +clipping or a tenth of the learning rate."
+            )
 
     def record(self, kind: str, loss: float) -> Record:
         """Write down this moment."""
         engine = self.engine
         rate = float(engine.turns[0].optimizer.param_groups[0]["lr"])
         seconds = self.before + time.perf_counter() - self.begun
-        return Record(kind, engine.number, engine.epoch, loss, rate, self.examples, seconds, dict(self.values))
+        values = {f"loss/{name}": total / count for name, (total, count) in self.window.items()} | self.values
+        return Record(kind, engine.number, engine.epoch, loss, rate, self.examples, seconds, values)
 
     def tell(self, kind: str, loss: float) -> None:
         """Show everyone the record, and pass on a wish to stop."""
         record = self.record(kind, loss)
         self.values.clear()
+        self.window.clear()
         for observer in self.engine.observers:
             stop = observer.watch(record)
             if stop is not None:
@@ -122,9 +148,11 @@ class Watch:
         self.flush()
         seconds = self.before + time.perf_counter() - self.begun
         counted = {"count": self.count, "examples": self.examples, "gradients": self.gradients}
-        return {"sum": self.sum, **counted, "seconds": seconds, "last": self.last}
+        kept = {"sum": self.sum, **counted, "seconds": seconds, "last": self.last}
+        return kept | ({"window": {name: list(pair) for name, pair in self.window.items()}} if self.window else {})
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         """Take it back."""
         self.sum, self.count, self.examples = kept["sum"], kept["count"], kept["examples"]
         self.before, self.last, self.gradients = kept["seconds"], kept["last"], kept.get("gradients", 0)
+        self.window = {name: list(pair) for name, pair in kept.get("window", {}).items()}

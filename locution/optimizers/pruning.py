@@ -138,6 +138,7 @@ class PruningMethod(Method):
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
         self.forget()
+        self.ends = round_ends(plan.steps, self.rounds) if plan.steps else []
         match_layers(model, self.layers, KINDS)  # a pattern that matches nothing is refused before training
         return model
 
@@ -146,7 +147,6 @@ class PruningMethod(Method):
             raise UserError(
                 "pruning.rounds divides steps that nobody can count; allowed: steps=N, or epochs of known data."
             )
-        self.ends = round_ends(plan.steps, self.rounds)
         self.optimizers.append((optimizer, copy.deepcopy(optimizer.state_dict())))
         self.stretch()
         return optimizer
