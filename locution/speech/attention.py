@@ -5,28 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-PLAIN = "plain"
-KERNELS = {0: PLAIN, 1: "flash", 2: "memory-efficient", 3: "cuDNN's flash"}  # torch's own numbers of its kernels
-
-
-def choose_kernel(query: Tensor, key: Tensor, mask: Tensor | None = None) -> str:
-    """An attention kernel is the program that computes attention: plain, or without ever storing all the weights.
-
-    query, key (B, heads, T, d), mask (B, 1, T, T) or None: says which one torch takes for them, on their device and
-    in their precision: flash, memory-efficient or plain. Flash computes in blocks and stores nothing in between; on
-    CUDA it takes no mask.
-
-    >>> q = torch.zeros(1, 2, 8, 4)
-    >>> choose_kernel(q, q)
-    'flash'
-
-    Reference: T. Dao et al., 2022, "FlashAttention: fast and memory-efficient exact attention with IO-awareness",
-    section 3.1.
-    """
-    number = torch._fused_sdp_choice(query, key, key, attn_mask=mask, is_causal=mask is None)
-    return KERNELS.get(number, f"torch's number {number}")
+from locution.models.attention import PLAIN, choose_kernel
 
 
 def attention_kernel(model: nn.Module, *, padded: bool = False, trains: bool = False, precision: str = "fp32") -> str:
