@@ -12,6 +12,7 @@ import numpy as np
 PLACE = ("kind", "step", "epoch", "examples", "seconds", "reason")
 LAYER = "gradient_norm/"
 ROUTER = "router/"
+TURN = "loss/"
 
 
 @dataclass

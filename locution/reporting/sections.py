@@ -8,7 +8,7 @@ from typing import Any
 
 from locution.reporting import heat_maps
 from locution.reporting.charts import Line, interval_chart, legend, line_chart
-from locution.reporting.curves import LAYER, ROUTER, Curve, layers, lowest, smooth
+from locution.reporting.curves import LAYER, ROUTER, TURN, Curve, layers, lowest, smooth
 from locution.reporting.markup import Html, join, tag
 from locution.reporting.results import Cost, Metric, RunResults, Table
 from locution.reporting.units import count, duration, figure, memory
@@ -81,14 +81,14 @@ def notices(results: RunResults, found: Mapping[str, Curve]) -> Html | None:
 
 def learning(found: Mapping[str, Curve]) -> Section | None:
     """The curves: training and held-out loss, learning rate, and whatever else was measured."""
-    charts = [_loss(found)]
+    charts = [_turns(found) or _loss(found)]
     if "learning_rate" in found:
         line = Line("learning rate", found["learning_rate"], 1)
         rates = found["learning_rate"].values
         ends = f"first {figure(rates[0])}, highest {figure(max(rates))}, last {figure(rates[-1])}"
         alt = f"The learning rate: {ends}."
         charts.append(drawing("Learning rate", line_chart([line], alt=alt)))
-    others = [name for name in found if name not in DRAWN_ELSEWHERE and not name.startswith((LAYER, ROUTER))]
+    others = [name for name in found if name not in DRAWN_ELSEWHERE and not name.startswith((LAYER, ROUTER, TURN))]
     for number, name in enumerate(others[:12]):
         words, values = spoken(name), found[name].values
         note = f"first {figure(values[0])}, last {figure(values[-1])}"
@@ -96,6 +96,23 @@ def learning(found: Mapping[str, Curve]) -> Section | None:
         charts.append(drawing(words, picture, note=f"last {figure(values[-1])}"))
     drawn = [chart for chart in charts if chart is not None]
     return Section("learning", "Learning", tag("div", *drawn, class_="charts")) if drawn else None
+
+
+def _turns(found: Mapping[str, Curve]) -> Html | None:
+    """Draw the loss of each of several turns, such as those of a critic and a generator."""
+    turns = {name.removeprefix(TURN): curve for name, curve in found.items() if name.startswith(TURN)}
+    if not turns:
+        return None
+    lines = [
+        Line(spoken(name), smooth(curve) if len(curve) > 60 else curve, 1 + n % 4)
+        for n, (name, curve) in enumerate(turns.items())
+    ]
+    ends = [
+        f"{spoken(name)}: first {figure(curve.values[0])}, last {figure(curve.values[-1])}"
+        for name, curve in turns.items()
+    ]
+    alt = f"Training loss of each turn: {'; '.join(ends)}."
+    return drawing("Loss of each turn", line_chart(lines, alt=alt), key=legend(lines), note="; ".join(ends))
 
 
 def _loss(found: Mapping[str, Curve]) -> Html | None:
