@@ -26,7 +26,8 @@ class Turn:
     """A turn is one objective over some parameters with one optimizer: supervised learning has one, a GAN two.
 
     Of several turns each moves its own parameters while all others rest: no gradients are computed for them. Each has
-    a name, under which its loss is recorded, and random draws of its own; the loss of a record is that of the first.
+    a name, under which its loss is recorded, and random draws of its own; the loss of a record is that of the last that
+    acts at every step.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Watch:
     """Keeps the losses on the device and looks at them every `every` steps, so that no other step waits for it.
 
-    The loss of a record is that of the first turn. Of several turns each also has a value of its own, "loss/NAME": its
-    mean since the record before.
+    The loss of a record is that of the last turn that acts at every step. Of several turns each also has a value of its
+    own, "loss/NAME": its mean since the record before.
     """
 
     def __init__(self, engine: Engine, every: int, measure_every: int | None) -> None:
@@ -91,11 +91,12 @@ class Watch:
         """Fetch the losses since the last time; a loss that is no number ends training with a clear line."""
         found = [torch.stack(seen).double().tolist() if seen else [] for seen in self.losses]
         self.check(found)
+        main = next((turn for turn in reversed(self.engine.turns) if turn.every == 1), self.engine.turns[0])
         for turn, seen, losses in zip(self.engine.turns, self.losses, found, strict=True):
             if not losses:
                 continue
             seen.clear()
-            if turn is self.engine.turns[0]:
+            if turn is main:
                 self.sum, self.count, self.last = self.sum + sum(losses), self.count + len(losses), losses[-1]
             if turn.label:
                 before, count = self.window.get(turn.label, (0.0, 0))

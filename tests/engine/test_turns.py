@@ -200,6 +200,14 @@ def test_the_loss_of_each_turn_is_recorded_by_name_as_its_mean_since_the_record_
     assert (end6.kind, end6.loss) == ("epoch", pytest.approx(sum(losses["critic"]) / 6))
 
 
+def test_the_loss_of_a_record_is_that_of_the_last_turn_that_acts_at_every_step() -> None:
+    both, none = Seen(), Seen()
+    engine(observers=[both], every=1, log_every=1).fit(data(), steps=3)
+    assert [r.loss for r in both.records[:3]] == [r.values["loss/generator"] for r in both.records[:3]]
+    engine(observers=[none], every=2, log_every=1).fit(data(), steps=3)
+    assert [r.loss for r in none.records[:3]] == [r.values["loss/critic"] for r in none.records[:3]]
+
+
 def test_one_turn_is_recorded_as_ever() -> None:
     seen = Seen()
     only = Turn(judge, SGD, lambda model: model["critic"].parameters(), name="critic")
