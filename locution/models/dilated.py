@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from locution.errors import UserError, require
+from locution.models.accepted import accept
 
 READS = ("all", "last")
 
@@ -101,14 +102,14 @@ class DilatedNet(nn.Module):
 
     Parameters
     ----------
-    features: numbers a step, or None for steps that are one number out of `symbols`. outputs: numbers of an answer.
+    features: numbers a step, or None for steps that are one number out of `vocabulary`. outputs: numbers of an answer.
     dilations: of each layer. width, skip, kernel: those of each layer. reads: "all" answers after each step, "last"
     once.
 
     Shapes: (N, T, features), or whole numbers (N, T), in; (N, T, outputs) or (N, outputs) out.
 
     >>> _ = torch.manual_seed(0)
-    >>> net = DilatedNet(None, 256, (1, 2, 4, 8), symbols=256)
+    >>> net = DilatedNet(None, 256, (1, 2, 4, 8), vocabulary=256)
     >>> net(torch.zeros(5, 30, dtype=torch.int64)).shape, net.reach
     (torch.Size([5, 30, 256]), 16)
 
@@ -121,14 +122,14 @@ class DilatedNet(nn.Module):
         outputs: int,
         dilations: Sequence[int],
         *,
-        symbols: int = 0,
+        vocabulary: int = 0,
         width: int = 32,
         skip: int = 64,
         kernel: int = 2,
         reads: str = "all",
     ) -> None:
         super().__init__()
-        self.entry = nn.Embedding(symbols, width) if features is None else nn.Linear(features, width)
+        self.entry = nn.Embedding(vocabulary, width) if features is None else nn.Linear(features, width)
         self.layers = nn.ModuleList(DilatedLayer(width, skip, kernel, dilation) for dilation in dilations)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(skip, skip), nn.ReLU(), nn.Linear(skip, outputs))
         self.reads, self.reach = reads, receptive_field(kernel, dilations)
@@ -136,6 +137,11 @@ class DilatedNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Answer after each step, or after the last."""
+        axes, whole = (2, True) if isinstance(self.entry, nn.Embedding) else (3, False)
+        if inputs.dim() != axes or inputs.is_floating_point() == whole:
+            kind, shape = str(inputs.dtype).removeprefix("torch."), tuple(inputs.shape)
+            wanted = "(N, T), whole numbers" if whole else f"(N, T, {self.entry.in_features}), fractions"
+            raise UserError(f"{kind} of shape {shape} came; allowed: {wanted}.")
         return self.from_entry(self.entry(inputs))
 
     def from_entry(self, x: Tensor) -> Tensor:
@@ -154,7 +160,7 @@ def influence(net: DilatedNet, inputs: Tensor, at: int = -1) -> Tensor:
     Exactly those within the receptive field do, unless a gradient is zero by chance.
 
     >>> _ = torch.manual_seed(0)
-    >>> net = DilatedNet(None, 5, (1, 2, 4), symbols=5)
+    >>> net = DilatedNet(None, 5, (1, 2, 4), vocabulary=5)
     >>> found = influence(net, torch.randint(5, (3, 12)))
     >>> int((found > 0).sum()), (found > 0).int().tolist()  # of kernel 2: 1 + 1 + 2 + 4
     (8, [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1])
@@ -178,8 +184,8 @@ class DilatedModel:
     """A dilated causal network (WaveNet) predicts what comes next in a sequence from a past that doubles with each
     layer.
 
-    The data say the steps (T, F) of an example, or (T,) where a step is one whole number, then below `symbols` (as many
-    as there are outputs, if that is 0). `layers` dilations 1, 2, 4, ... make a block, of which there are `blocks`;
+    The data say the steps (T, F) of an example, or (T,) where a step is one whole number, then below `vocabulary` (as
+    many as there are outputs, if that is 0). `layers` dilations 1, 2, 4, ... make a block, of which there are `blocks`;
     `width`, `skip` and `kernel` are those of its layers. `reads`: "all" answers after each step, "last" once.
 
     >>> model = DilatedModel(layers=4).build(inputs=(30,), outputs=256)
@@ -195,7 +201,7 @@ class DilatedModel:
     skip: int = 64
     kernel: int = 2
     reads: Literal["all", "last"] = "all"
-    symbols: int = 0
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         for name in ("layers", "blocks", "width", "skip"):
@@ -203,7 +209,9 @@ class DilatedModel:
         require(self.layers <= 16, "model.layers", self.layers, "1 to 16: the last looks 2^15 steps back")
         require(self.kernel >= 2, "model.kernel", self.kernel, "a whole number from 2, usually 2")
         require(self.reads in READS, "model.reads", self.reads, "all or last")
-        require(self.symbols >= 0, "model.symbols", self.symbols, "a whole number from 1, or 0 for the outputs' number")
+        require(
+            self.vocabulary >= 0, "model.vocabulary", self.vocabulary, "a whole number from 1, or 0 for the outputs'"
+        )
 
     def dilations(self) -> tuple[int, ...]:
         """Say how far apart the taps of each layer lie."""
@@ -211,11 +219,8 @@ class DilatedModel:
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> DilatedNet:
         """Make the network; its first weights are drawn from torch's own generator."""
-        if len(inputs) not in (1, 2):
-            raise UserError(
-                f"model 'dilated' came upon examples {inputs}; allowed: (T, F), steps and numbers a step, or (T,), "
-                "steps of one whole number."
-            )
+        accept("dilated", inputs, "(T, F), steps and numbers a step, or (T,), steps of one whole number", [1, 2])
         features = inputs[1] if len(inputs) == 2 else None
         sizes = {"width": self.width, "skip": self.skip, "kernel": self.kernel, "reads": self.reads}
-        return DilatedNet(features, outputs, self.dilations(), symbols=self.symbols or outputs, **sizes)  # type: ignore[arg-type]
+        words = 0 if features else self.vocabulary or outputs
+        return DilatedNet(features, outputs, self.dilations(), vocabulary=words, **sizes)  # type: ignore[arg-type]

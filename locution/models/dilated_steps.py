@@ -20,7 +20,7 @@ class Queues:
     what all steps within the receptive field found. A queue is a ring: (N, (kernel - 1) dilation, width).
 
     >>> from locution.models.dilated import DilatedNet
-    >>> queues = Queues.of(DilatedNet(None, 5, (1, 2, 4), symbols=5, width=8), count=3)
+    >>> queues = Queues.of(DilatedNet(None, 5, (1, 2, 4), vocabulary=5, width=8), count=3)
     >>> [tuple(ring.shape) for ring in queues.rings]
     [(3, 1, 8), (3, 2, 8), (3, 4, 8)]
 
@@ -46,7 +46,7 @@ def next_step(net: DilatedNet, inputs: Tensor, queues: Queues) -> Tensor:
     The same as the network's answer at that step, read from the beginning. The queues move on.
 
     >>> _ = torch.manual_seed(0)
-    >>> net = DilatedNet(None, 5, (1, 2, 4), symbols=5)
+    >>> net = DilatedNet(None, 5, (1, 2, 4), vocabulary=5)
     >>> came = torch.randint(5, (3, 12))
     >>> queues = Queues.of(net, 3)
     >>> answers = torch.stack([next_step(net, came[:, t], queues) for t in range(12)], 1)
@@ -86,7 +86,7 @@ def draw_sequences(
     network expects, 0 always takes the likeliest. The same stream draws the same sequences.
 
     >>> _ = torch.manual_seed(0)
-    >>> net = DilatedNet(None, 5, (1, 2, 4), symbols=5)
+    >>> net = DilatedNet(None, 5, (1, 2, 4), vocabulary=5)
     >>> draw_sequences(net, 2, 6, torch.Generator().manual_seed(0)).shape
     torch.Size([2, 6])
 

@@ -156,6 +156,7 @@ class RecurrentModel:
         require(fine, "model.dropout", self.dropout, "0 with one layer: it lies between layers")
         check(self.kind, self.reads, self.memory, self.bend)
         require(self.bend == "tanh" or self.kind == "rnn", "model.bend", self.bend, "tanh, unless model.kind is rnn")
+        require(abs(self.forget) <= 100, "model.forget", self.forget, "a number, usually 0 to 2")
         require(not self.forget or self.kind == "lstm", "model.forget", self.forget, "0, unless model.kind is lstm")
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:

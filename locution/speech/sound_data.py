@@ -28,7 +28,7 @@ def sound_of(text: str) -> Tensor:
 
 
 def spoken(split: str, count: int, kind: str, seed: int) -> list[Tensor]:
-    """Synthesise sentences of a split in voices of that split, at 8 kHz, without the silence at their ends: (T_i,) each.
+    """Synthesise sentences of a split in voices of that split, at 8 kHz, without silence at their ends: (T_i,) each.
 
     >>> (one,) = spoken("test", 1, "everyday", seed=0)
     >>> one.dtype, 0.2 < len(one) / RATE < 20
