@@ -84,10 +84,10 @@ class VAE(nn.Module):
         """Say where the causes of an input lie: (N, *shape) -> (N, D), the means."""
         return self.posterior(x)[0]
 
-    def sample(self, count: int, draw: torch.Generator) -> Tensor:
+    def sample(self, count: int, draw: torch.Generator, spread: float = 1.0) -> Tensor:
         """Make inputs that nobody has seen, from causes drawn around 0: (count, *shape), before the sigmoid."""
         first = next(self.decoder.parameters())
-        causes = torch.randn(count, self.latents, generator=draw, device=draw.device)
+        causes = spread * torch.randn(count, self.latents, generator=draw, device=draw.device)
         return self.decode(causes.to(first.device, first.dtype))
 
 

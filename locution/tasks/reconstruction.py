@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from locution.data.dataset import Dataset, first_batch
 from locution.engine import TensorBatches, Turn
 from locution.engine.random import generator
-from locution.errors import UserError
-from locution.evaluation.intervals import bootstrap
+from locution.errors import UserError, require
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.losses.elbo import ELBO, bound
+from locution.losses.factor_vae import FactorVAE
+from locution.losses.reconstruction_error import ReconstructionError, reconstruction_error
+from locution.models.autoencoder import Autoencoder
 from locution.models.shapes import explained
-from locution.reporting.results import Gallery, Metric, RunResults
+from locution.models.vae import VAE
+from locution.reporting.results import Gallery, RunResults
+from locution.tasks.abilities import Embedding, Samples
+from locution.tasks.described_pictures import are_pictures, flat, in_rows, pictures
+from locution.tasks.describing import (
+    bound_figures,
+    codes_of,
+    elbo_of,
+    error_figures,
+    factor_figures,
+    judged,
+    uncriticised,
+)
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
@@ -29,17 +42,35 @@ from locution.tasks.task import Job
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-DRAWS = 10  # of the hidden causes, for each example that is judged
-SHOWN = 12  # pictures in a row of the report
+OBJECTIVES = (ELBO, FactorVAE, ReconstructionError)
+
+
+@dataclass(frozen=True)
+class CausesDrawn:
+    """How a variational autoencoder draws the causes of new examples: around 0, with this spread.
+
+    `spread` is 1 where causes are drawn as the model expects them; less makes examples that are more usual and alike.
+
+    >>> CausesDrawn(spread=0.5).spread
+    0.5
+
+    Reference: D. Kingma, M. Welling, 2014, "Auto-encoding variational Bayes", section 3.
+    """
+
+    spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.spread >= 0, "sampling.spread", self.spread, "a number from 0, usually 0.7 to 1")
 
 
 class Reconstruction(WeightsKept):
     """Unsupervised learning finds what inputs have in common without being told what they are.
 
-    Here a model describes each input by hidden causes and makes it again from them (an autoencoder). With the
-    bernoulli likelihood inputs become 0 or 1, whichever is nearer. It is judged on the test set by the bound that the
-    objective minimises, in nats, over draws of the causes as they truly are: a choice is a choice there, whatever
-    blends the model was trained with.
+    Here a model describes each input by a code, or by hidden causes, and makes it again from them (an autoencoder).
+    With the bernoulli likelihood inputs become 0 or 1, whichever is nearer. A model of causes is judged on the test set
+    by the evidence lower bound, in nats, over draws of the causes as they truly are: a choice is a choice there,
+    whatever blends the model was trained with. A plain autoencoder is judged by its error beside that of principal
+    components. Where the data know their own causes, the code is compared with them.
 
     >>> from locution.recipe import resolve
     >>> job = Reconstruction().prepare(resolve("digits/categorical_vae"))
@@ -49,58 +80,114 @@ class Reconstruction(WeightsKept):
     Reference: D. Kingma, M. Welling, 2014, "Auto-encoding variational Bayes", section 2.
     """
 
+    sampling: ClassVar[type[Any]] = CausesDrawn
+
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Load the data, leave out the answers, and build the model."""
         objective = recipe.part("objective")
-        if not isinstance(objective, ELBO):
-            raise UserError(f"objective '{recipe.objective.get('name')}' needs answers; allowed here: elbo.")
-        data = without_answers(recipe.part("data").load(recipe.seed), objective.likelihood == "bernoulli")
+        if not isinstance(objective, OBJECTIVES) or (isinstance(objective, ELBO) and objective.explains != "inputs"):
+            name = recipe.objective.get("name")
+            allowed = "elbo, factor_vae, reconstruction_error"
+            raise UserError(f"objective '{name}' needs answers; allowed here: {allowed}.")
+        data = without_answers(recipe.part("data").load(recipe.seed), is_binary(objective))
         model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        optimizer = recipe.part("optimizer").build
+        turns = [Turn(objective, optimizer)]
+        if isinstance(objective, FactorVAE):
+            model, turns = objective.beside(model), objective.turns(optimizer)
         with explained(model.eval()), torch.no_grad():
             objective(model, first_batch(data).rows(0, 1))
         observers: list[Any] = [GradientNorms()]
         if data.development is not None:
             observers.append(Overfitting(objective, data.development))
-        turn = Turn(objective, recipe.part("optimizer").build)
-        return Job(model, [turn], data.train, observers, data)
+        return Job(model, turns, data.train, observers, data)
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
-        """Judge the model on the test set, by true draws of the causes."""
+        """Judge the model on the test set, and by the known causes of the data where there are any."""
         data: Dataset = job.data
         held = data.test if data.test is not None else data.train
         if not isinstance(held, TensorBatches):
             raise UserError(f"{recipe.name} has no test data to judge by; allowed: data with a test set.")
-        objective: ELBO = recipe.part("objective")
-        surprise, divergence = judged(objective, model, held.inputs)
-        note = f"{len(held)} examples held out, {DRAWS} draws each, in nats"
-        figures = {
-            "negative_elbo": (bound(surprise, divergence), "negative ELBO"),
-            "reconstruction": (surprise.mean(0), "surprise at the input"),
-            "divergence": (divergence, "divergence of the causes"),
-        }
+        objective, found = recipe.part("objective"), uncriticised(model)
         results = RunResults(recipe.name, recipe.describe, data={"data": data.describe()})
-        for name, (values, label) in figures.items():
-            better = "" if name == "divergence" else "lower"
-            results.metrics.append(
-                Metric(name, **bootstrap(values), label=label, group="ELBO", better=better, note=note)
-            )
-        results.galleries = pictures(model, held.inputs, objective.likelihood == "bernoulli")
+        results.metrics = factor_figures(found, recipe.part("data").load(recipe.seed), is_binary(objective))
+        if isinstance(found, Autoencoder):
+            results.metrics += error_figures(found, seen(data), held.inputs)
+        else:
+            results.metrics += bound_figures(elbo_of(objective), found, held.inputs)
+        results.galleries = pictures(found, held.inputs, is_binary(objective))
         return results
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
-        """Describe each input: numbers, a .npy, .csv or .png file, or test:3; by its likeliest causes and its bound."""
-        job = self.prepare(recipe, quiet=True)
-        model: Any = self.load(recipe, job, folder)
-        objective: ELBO = recipe.part("objective")
+        """Describe each input: numbers, a .npy, .csv or .png file, or test:3; by its code, and how well that fits."""
+        job, model, objective = self.opened(recipe, folder)
         rows = torch.stack([read_input(text, job.data) for text in inputs])
-        rows = rows.round() if objective.likelihood == "bernoulli" else rows
-        costs = bound(*judged(objective, model, rows))
-        with torch.no_grad():
-            codes = model.code(rows).tolist()
+        rows = rows.round() if is_binary(objective) else rows
+        codes = codes_of(model, rows)
+        if isinstance(model, Autoencoder):
+            with torch.no_grad():
+                costs, what = reconstruction_error(model(rows), rows), "reconstruction error {:.4f}"
+        else:
+            costs, what = bound(*judged(elbo_of(objective), model, rows)), "negative ELBO {:.1f}"
+        whole = not codes.is_floating_point()
         return [
-            f"{' '.join(map(str, code))} (negative ELBO {cost:.1f})"
-            for code, cost in zip(codes, costs.tolist(), strict=True)
+            f"{' '.join(str(one) if whole else f'{one:.2f}' for one in code)} ({what.format(cost)})"
+            for code, cost in zip(codes.tolist(), costs.tolist(), strict=True)
         ]
+
+    def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: CausesDrawn) -> Samples:
+        """Make new examples from causes that are drawn."""
+        _, model, objective = self.opened(recipe, folder)
+        if isinstance(model, Autoencoder):
+            allowed = "a variational one, such as locution train digits/vae"
+            raise UserError(f"{folder} is a plain autoencoder, whose codes nobody can draw; allowed: {allowed}.")
+        stream = generator(seed, "samples")
+        with torch.no_grad():
+            if isinstance(model, VAE):
+                made = model.sample(count, stream, wishes.spread)
+            else:
+                require(wishes.spread == 1.0, "sampling.spread", wishes.spread, "1: these causes are choices")
+                made = model.sample(count, stream)
+        values = made.sigmoid() if is_binary(objective) else made
+        galleries = []
+        if are_pictures(values):
+            galleries = [
+                Gallery("Samples", in_rows(flat(values), 12), f"{count} made from causes drawn by seed {seed}")
+            ]
+        return Samples(values, galleries)
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place inputs where their codes lie; without any, all examples of a part of the data."""
+        job, model, objective = self.opened(recipe, folder)
+        labels: list[str] = []
+        if inputs:
+            rows, names = torch.stack([read_input(text, job.data) for text in inputs]), list(inputs)
+        else:
+            known = recipe.part("data").load(recipe.seed)
+            held = getattr(known, part, None)
+            if not isinstance(held, TensorBatches):
+                raise UserError(f"there is no part '{part}' of these data; allowed: train, development or test.")
+            rows, names = held.inputs, [f"{part}:{number}" for number in range(len(held))]
+            labels = [known.labels[one] for one in held.targets.tolist()] if known.labels else []
+        codes = codes_of(model, rows.round() if is_binary(objective) else rows).float()
+        return Embedding(codes, names, labels, flat(rows) if are_pictures(rows) else None)
+
+    def opened(self, recipe: Recipe, folder: Path) -> tuple[Job, Any, Any]:
+        """Take back what was trained: its data, what describes, and the objective."""
+        job = self.prepare(recipe, quiet=True)
+        return job, uncriticised(self.load(recipe, job, folder)), recipe.part("objective")
+
+
+def is_binary(objective: Any) -> bool:
+    """Say whether inputs are taken as 0 or 1."""
+    return not isinstance(objective, ReconstructionError) and elbo_of(objective).likelihood == "bernoulli"
+
+
+def seen(data: Dataset) -> Tensor:
+    """Take the inputs that were learnt from."""
+    assert isinstance(data.train, TensorBatches)
+    inputs: Tensor = data.train.inputs
+    return inputs
 
 
 def without_answers(data: Dataset, binary: bool) -> Dataset:
@@ -123,41 +210,4 @@ def without_answers(data: Dataset, binary: bool) -> Dataset:
         return TensorBatches(inputs, batch_size=some.batch_size, shuffle=some.shuffle)
 
     parts = {name: bare(getattr(data, name)) for name in ("train", "development", "test")}
-    return replace(data, **parts, labels=(), outputs=int(np.prod(data.inputs)))
-
-
-def judged(objective: ELBO, model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Measure the two terms of the bound on draws of the causes: (S, N) and (N,)."""
-    device = next(model.parameters()).device
-    surprises, divergence = [], torch.empty(0)
-    with torch.no_grad():
-        for number in range(DRAWS):
-            output = model.eval()(inputs.to(device), generator(0, "causes", number))
-            surprise, divergence = objective.parts(output, inputs.to(device))
-            surprises.append(surprise.cpu())
-    return torch.stack(surprises), divergence.cpu()
-
-
-def pictures(model: Any, inputs: Tensor, binary: bool) -> list[Gallery]:
-    """Show inputs above what was made of them, and what the model makes of nothing at all."""
-    if inputs.dim() < 3 or inputs.shape[-2] < 2:
-        return []
-
-    def drawn(outputs: Tensor) -> NDArray[Any]:
-        grey = (outputs.sigmoid() if binary else outputs).cpu()
-        found: NDArray[Any] = grey.reshape(-1, SHOWN, *inputs.shape[-2:]).numpy()
-        return found
-
-    some = inputs[:SHOWN]
-    if len(some) < SHOWN:
-        return []
-    with torch.no_grad():
-        again = model(some.to(next(model.parameters()).device))["outputs"]
-        made = model.sample(4 * SHOWN, generator(0, "samples"))
-    first = some[:, 0] if some.dim() > 3 else some
-    seen = first.reshape(1, SHOWN, *inputs.shape[-2:]).cpu().numpy()
-    both = np.concatenate([seen, drawn(again)])
-    return [
-        Gallery("Reconstructions", both, "above: test pictures; below: made again from drawn causes"),
-        Gallery("Samples", drawn(made), "made from causes drawn evenly"),
-    ]
+    return replace(data, **parts, labels=(), factors=(), outputs=int(np.prod(data.inputs)))
