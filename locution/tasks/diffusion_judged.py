@@ -1,0 +1,163 @@
+"""How a diffusion model is judged: by the true score where it is known, by whether its pictures are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from locution.data.dataset import Dataset
+from locution.data.gaussian_mixture import GaussianMixture
+from locution.engine import TensorBatches
+from locution.engine.batches import Batches
+from locution.engine.random import generator
+from locution.evaluation.energy_distance import energy_distance
+from locution.evaluation.intervals import bootstrap
+from locution.evaluation.proportions import proportion
+from locution.evaluation.recognised import Recogniser
+from locution.models.diffusion import predicted_noise
+from locution.models.noise_levels import NoiseLevels
+from locution.reporting.results import Gallery, Graph, Metric, RunResults, Table
+from locution.tasks.clouds import corners, crowd, density_picture
+
+Draw = Callable[..., Tensor]
+JUDGED = 1000  # examples drawn to be judged
+LOOKED_AT = 20  # levels at most at which a score is held against the truth
+GUIDANCES = (0.0, 1.0, 2.0, 4.0)
+
+
+def score_squares(model: nn.Module, levels: NoiseLevels, level: int, truth: GaussianMixture, x: Tensor) -> Tensor:
+    """Square how far the score of a network is from the true one at points with noise of a level, and the true one.
+
+    Returns (N, 2): |s - s*|^2 and |s*|^2. The root of the ratio of their means is the relative error, weighted by the
+    density of the points.
+    """
+    at = torch.full((len(x),), level)
+    exact = truth.noised(float(levels.alphas[level]), float(levels.sigmas[level])).score(x)
+    home = next(model.parameters()).device
+    with torch.no_grad():
+        said = predicted_noise(model, x.to(home), levels, at.to(home)).cpu()
+    learnt = -said / levels.sigmas[level]
+    return torch.stack([(learnt - exact).square().sum(1), exact.square().sum(1)], 1).double()
+
+
+def relative(means: Tensor) -> Tensor:
+    """Take the root of the ratio of two means: (..., 2) -> (...).
+
+    >>> relative(torch.tensor([1.0, 400.0]))
+    tensor(0.0500)
+    """
+    return (means[..., 0] / means[..., 1]).sqrt()
+
+
+def judge_points(
+    results: RunResults, model: nn.Module, levels: NoiseLevels, truth: GaussianMixture, draw: Draw
+) -> None:
+    """Hold the score at every level against the true one, and the points drawn against true draws."""
+    looked = [round(one) for one in np.linspace(1, len(levels), min(LOOKED_AT, len(levels)))]
+    squares = {}
+    for level in looked:
+        noised = truth.noised(float(levels.alphas[level]), float(levels.sigmas[level]))
+        x, _ = noised.draw(5000, generator(0, "score", level))
+        squares[level] = score_squares(model, levels, level, truth, x)
+    errors = {level: float(relative(both.mean(0))) for level, both in squares.items()}
+    worst = max(errors, key=errors.__getitem__)
+    note = f"the worst of {len(looked)} levels, sigma {float(levels.sigmas[worst]):.2g}; 5000 points of it"
+    whole = bootstrap(squares[worst], relative)
+    results.metrics += [
+        Metric("score_error", **whole, label="relative error of the score", group="score", better="lower", note=note),
+        Metric(
+            "score_error_mean",
+            float(np.mean(list(errors.values()))),
+            label="its mean over the levels",
+            group="score",
+            better="lower",
+        ),
+    ]
+    points, others = draw(5000), truth.draw(5000, generator(0, "true points"))[0]
+    if len(truth.shares) <= 100:
+        shares = torch.bincount(truth.nearest(points), minlength=len(truth.shares)) / len(points)
+        apart = float((shares - truth.shares).abs().max())
+        note = f"{len(points)} points drawn; true shares {', '.join(f'{one:.2g}' for one in truth.shares.tolist())}"
+        results.metrics.append(Metric("share_error", apart, label="a cloud's share off by", better="lower", note=note))
+    far, near = energy_distance(points, others), energy_distance(draw_truth(truth), others)
+    note = f"to 5000 true ones; 5000 other true ones: {near:.3f}"
+    results.metrics.append(Metric("energy_distance", far, label="energy distance of points", better="lower", note=note))
+    sigmas = [float(levels.sigmas[level]) for level in looked]
+    line = {"learnt score": ([float(np.log10(one)) for one in sigmas], [errors[level] for level in looked])}
+    results.graphs.append(Graph("Relative error of the score", line, across="log10 of the noise's deviation"))
+    low, high = corners(others)
+    places = crowd(points, low, high, 60)
+    pictures = torch.stack(
+        [density_picture(truth.log_density, low, high, 60), places * (truth_peak(truth) / places.max())]
+    )
+    results.galleries.append(
+        Gallery("The plane", pictures[None].numpy(), "left: the true density; right: points drawn")
+    )
+
+
+def truth_peak(truth: GaussianMixture) -> float:
+    """The density at the middle of the densest cloud."""
+    return float(truth.log_density(truth.means).max().exp())
+
+
+def draw_truth(truth: GaussianMixture) -> Tensor:
+    """Draw other true points than those that are compared with."""
+    return truth.draw(5000, generator(1, "true points"))[0]
+
+
+def in_memory(some: Batches) -> TensorBatches:
+    """Take examples as tensors, which `ready` has made sure they are."""
+    assert isinstance(some, TensorBatches)
+    return some
+
+
+def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: bool) -> None:
+    """Let a classifier that learnt from real pictures recognise those that are drawn, and measure how far they are."""
+    real, held = in_memory(data.train), in_memory(data.test or data.train)
+    learnt, others = ((some.inputs + 1) / 2 for some in (real, held))
+    near = energy_distance(learnt, others)
+    note = f"of {JUDGED} drawn to {len(others)} held out; of those learnt from: {near:.3f}"
+    if not conditional:
+        pictures = draw(JUDGED)
+        far = energy_distance(pictures, others)
+        results.metrics.append(Metric("energy_distance", far, label="energy distance", better="lower", note=note))
+        results.galleries.append(gallery(pictures, "Drawn from noise", ""))
+        return
+    judge = Recogniser(learnt, real.targets)
+    able = judge.right(others, held.targets) / len(others)
+    rows, classes = [], len(data.labels)
+    for guidance in GUIDANCES:
+        pictures = draw(JUDGED, guidance=guidance)
+        share = proportion(judge.right(pictures, torch.arange(JUDGED) % classes), JUDGED)
+        far = energy_distance(pictures, others)
+        rows.append((guidance, share, far))
+        if guidance in (0.0, 2.0):
+            title = f"Drawn with guidance {guidance:g}" if guidance else "Drawn as each class, without guidance"
+            results.galleries.append(gallery(pictures, title, "a column each: " + ", ".join(data.labels), classes))
+    about = f"of {JUDGED} drawn, by a classifier that is right on {able:.3f} of those held out"
+    for name, row, label in (("recognised", rows[0], "recognised"), ("recognised_guided", rows[2], "with guidance 2")):
+        results.metrics.append(Metric(name, **row[1], label=label, group="recognised", better="higher", note=about))
+    results.metrics.append(Metric("energy_distance", rows[0][2], label="energy distance", better="lower", note=note))
+    columns = ("guidance", "recognised", "energy distance")
+    cells = [(f"{one:g}", f"{share['value']:.3f}", f"{far:.3f}") for one, share, far in rows]
+    results.tables.append(Table("What guidance does", columns, cells, f"Energy distance of real ones: {near:.3f}."))
+
+
+def gallery(pictures: Tensor, title: str, note: str, columns: int = 10, rows: int = 6) -> Gallery:
+    """Set the first pictures (N, C, H, W) out in rows, by the mean of their channels."""
+    some = pictures[: rows * columns].mean(1)
+    return Gallery(title, some.view(-1, columns, *some.shape[1:]).numpy(), note)
+
+
+def shown(values: Tensor, title: str) -> list[Gallery]:
+    """Show what was drawn: pictures in rows, points of the plane by how many lie where."""
+    if values.dim() == 4 and min(values.shape[2:]) > 1:
+        columns = next(many for many in range(min(10, len(values)), 0, -1) if len(values) % many == 0 or many <= 4)
+        whole = len(values) // columns * columns
+        return [gallery(values[:whole], title, f"{whole} drawn", columns, rows=12)]
+    if values.dim() == 2 and values.shape[1] == 2 and len(values) > 1:
+        return [Gallery(title, crowd(values, *corners(values))[None, None].numpy(), f"{len(values)} points drawn")]
+    return []
