@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from locution.losses.basic import IGNORED
 from locution.models.dilated import taps
 from locution.speech.mu_law import LEVELS, from_mu_law, mu_law
 
+ORDERS = (1, 2, 4, 8, 16)
 ALPHA = 0.1  # seen of each pair before any was
 
 
@@ -78,3 +81,25 @@ def counted_bits(counts: Tensor, guesses: Tensor, targets: Tensor) -> Tensor:
     counted = targets != IGNORED
     nats = -chances.log()[guesses, targets.where(counted, 0)] * counted
     return (nats.sum(1) / counted.sum(1) / math.log(2)).float()
+
+
+def baselines(train: Tensor, train_next: Tensor, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Measure, in bits a sample of each sound (N,), those who know little: by name, all from the same training sounds.
+
+    "frequency" knows how often each number comes, "previous" what follows the last sample, "linear prediction of 8"
+    what follows the guess that 8 samples give. All sounds are mu-law numbers (N, T), beside what follows them.
+
+    >>> train, test = torch.randint(256, (4, 101)), torch.randint(256, (2, 51))  # noise: 8 bits, whatever one knows
+    >>> found = baselines(train[:, :-1], train[:, 1:], test[:, :-1], test[:, 1:])
+    >>> list(found)[:3], min(float(bits.mean()) for bits in found.values()) > 7.5
+    (['frequency', 'previous', 'linear prediction of 1'], True)
+    """
+    whole = from_mu_law(torch.cat([train, train_next[:, -1:]], 1))
+    guesses: dict[str, Callable[[Tensor], Tensor]] = {"frequency": torch.zeros_like, "previous": torch.clone}
+    for order in ORDERS:
+        weights = linear_prediction(whole, order)
+        guesses[f"linear prediction of {order}"] = partial(linear_guess, weights=weights)
+    return {
+        name: counted_bits(pair_counts(guess(train), train_next), guess(inputs), targets)
+        for name, guess in guesses.items()
+    }
