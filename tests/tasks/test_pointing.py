@@ -1,0 +1,84 @@
+"""The task of pointing: what is judged, how it is drawn, how it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from locution.errors import UserError
+from locution.runs import Run, train
+from locution.tasks.pointing import hull_figures, listed, tour_figures
+
+SQUARE = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]]).expand(2, -1, -1)
+
+
+def test_a_tour_is_judged_by_how_much_longer_it_is() -> None:
+    crossing, right = [0, 2, 1, 3], [0, 1, 2, 3]
+    found = {one.name: one.value for one in tour_figures(SQUARE, [crossing, right], [right, right], "")}
+    assert found["over_shortest"] == pytest.approx((2 + 2 * 2**0.5) / 4 / 2 - 0.5, abs=1e-6)
+    assert found["shortest"] == 0.5
+    assert found["optimum"] == 4.0
+
+
+def test_a_hull_is_judged_by_its_area_and_by_every_corner() -> None:
+    whole, half = [0, 1, 2, 3], [0, 1, 2]
+    found = {one.name: one.value for one in hull_figures(SQUARE, [half, whole], [whole, whole], "")}
+    assert found["area"] == pytest.approx(0.75)
+    assert found["right"] == 0.5
+    assert hull_figures(SQUARE[:1], [[0, 1]], [whole], "")[0].value == 0.0
+
+
+def test_answers_end_where_the_end_stands() -> None:
+    assert listed(torch.tensor([[0, 3, 1, 1], [2, 1, 0, 3]]), 3) == [[0], [2, 1, 0]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    where = tmp_path_factory.mktemp("tours")
+    return train(
+        "tours", "data.count=64", "data.test=16", "data.development=8", "steps=4", f"run_dir={where}/run", quiet=True
+    )
+
+
+def test_a_run_answers_points_however_many(run: Run) -> None:
+    for question, count in (("test:3", 10), ("0,0 1,0 1,1 0,1", 4)):
+        (said,) = run.predict([question])
+        order, _, length = said.partition(" (length ")
+        assert sorted(map(int, order.split())) == list(range(count))
+        assert 1 < float(length.rstrip(")")) < 10
+    assert "<svg" in (run.folder / "report.html").read_text()
+    assert (run.folder / "pictures" / "tours.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("0,0 1,0", "the points have shape (2, 2); allowed: three or more"),
+        ("0,0,0 1,0,0 1,1,1", "the points have shape (3, 3)"),
+        ("0,0 1,0 1", "are no points; allowed: x,y x,y"),
+        ("here", "'here' are no points"),
+        ("0,0 1,0 2,2", "leaves the square that was learnt from"),
+        ("0,0 1,0 nan,0", "leaves the square that was learnt from"),
+        ("test:99", "test:99 is not there; allowed: test:0 to test:15"),
+    ],
+)
+def test_what_is_no_question_is_one_line(run: Run, question: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        run.predict([question])
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_does_not_pick_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model 'mlp' does not pick elements.*; allowed: model\.name=pointer"):
+        train(
+            "tours",
+            "data.count=8",
+            "data.test=4",
+            "steps=1",
+            "model={name: mlp}",
+            f"run_dir={tmp_path}/run",
+            quiet=True,
+        )
