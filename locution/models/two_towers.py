@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class TwoTowersModel:
     Settings
     --------
     words: how many different ones there are; the data say it. hidden: state of the network that reads texts. width: of
-    the vectors. widths, norm, features: of the network for pictures, an `embedder`.
+    the vectors. encoder, widths, norm, features: of the network for pictures, an `embedder`.
 
     >>> net = TwoTowersModel(words=20, width=16).build(inputs=(1, 8, 8), outputs=10)
     >>> net(torch.zeros(5, 1, 8, 8)).shape
@@ -106,8 +106,9 @@ class TwoTowersModel:
     words: int = 32
     hidden: int = 32
     width: int = 32
+    encoder: Literal["auto", "convnet", "mlp"] = "auto"
     widths: tuple[int, ...] = ()
-    norm: str = "batch"
+    norm: Literal["batch", "none"] = "batch"
     features: int = 64
 
     def __post_init__(self) -> None:
@@ -117,8 +118,9 @@ class TwoTowersModel:
 
     def _pictures(self) -> EmbedderModel:
         return EmbedderModel(
+            encoder=self.encoder,
             widths=self.widths,
-            norm=self.norm,  # type: ignore[arg-type]  # it looks at it
+            norm=self.norm,
             features=self.features,
             hidden=0,
             width=self.width,

@@ -1,0 +1,182 @@
+"""How good an embedding is: how well it retrieves, beside the pixels, and what a straight line reads off it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from locution.data.captioned_digits import FORMS, INKS, LEANS, caption, encode
+from locution.data.dataset import Dataset
+from locution.engine import TensorBatches
+from locution.evaluation.intervals import bootstrap
+from locution.evaluation.linear_probe import linear_probe
+from locution.evaluation.metrics import accuracy
+from locution.evaluation.retrieval import average_precision, recall_at, relevance
+from locution.inference.predict import predict
+from locution.models.embedder import Embedder
+from locution.models.two_towers import TwoTowers
+from locution.reporting.results import Gallery, Metric, Table
+from locution.reporting.scatter import plane
+
+SHOWN, NEAR = 8, 6  # examples in the picture of neighbours, and neighbours of each
+
+
+class Features(nn.Module):
+    """What is used of a trained model: what its encoder finds, before the head that only training needs.
+
+    >>> from locution.models.embedder import EmbedderModel
+    >>> Features(EmbedderModel().build((1, 8, 8), 10))(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 64])
+    """
+
+    def __init__(self, model: Any, before_head: bool = True) -> None:
+        super().__init__()
+        self.model, self.before_head = model, before_head
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Place inputs: (N, ...) -> (N, D)."""
+        inner = self.model
+        placed: Tensor = inner.features(inputs) if self.before_head and isinstance(inner, Embedder) else inner(inputs)
+        return placed
+
+
+def place(model: nn.Module, inputs: Any, before_head: bool) -> Tensor:
+    """Give inputs (N, ...) their vectors (N, D); of pictures with texts, the pictures'."""
+    return predict(Features(model, before_head), seen(inputs)).outputs  # type: ignore[no-any-return]
+
+
+def pictures_only(data: Dataset) -> Dataset:
+    """Leave out the texts beside pictures, where there are any."""
+
+    def bare(some: Any) -> Any:
+        return some and TensorBatches(seen(some.inputs), some.targets, batch_size=some.batch_size, shuffle=some.shuffle)
+
+    return replace(data, train=bare(data.train), development=bare(data.development), test=bare(data.test))
+
+
+def seen(inputs: Any) -> Tensor:
+    """Take what is looked at: of pictures with texts, the pictures."""
+    found: Tensor = inputs["pictures"] if isinstance(inputs, dict) else inputs
+    return found
+
+
+def metric(name: str, label: str, figure: dict[str, float], note: str, group: str = "") -> Metric:
+    """Write down a figure of which more is better."""
+    return Metric(name, **figure, label=label, group=group, better="higher", note=note)
+
+
+def retrieval(vectors: Tensor, pixels: Tensor, classes: Tensor, note: str) -> list[Metric]:
+    """Measure how well vectors retrieve test examples of the same class, beside pixels, and by how much better."""
+    found = []
+    ours, plain = (relevance(some, classes) for some in (vectors, pixels.flatten(1)))
+    for name, label, figure in (
+        ("mean_average_precision", "mean average precision", average_precision),
+        ("recall_at_1", "recall@1", lambda ranked: recall_at(ranked, 1)),
+    ):
+        one, other = figure(ours), figure(plain)
+        found += [
+            metric(name, label, bootstrap(one), note, group=label),
+            metric(f"{name}_of_pixels", f"{label}, of pixels", bootstrap(other), note, group=label),
+            metric(f"{name}_gain", f"{label}, gain over pixels", bootstrap(one - other), note),
+        ]
+    return found
+
+
+def probes(train: Tensor, classes: Tensor, test: Tensor, truth: Tensor, note: str) -> Metric:
+    """Measure what a linear probe reads off vectors, on the test set."""
+    return metric("linear_probe", "linear probe", accuracy(linear_probe(train, classes, test), truth), note)
+
+
+def zero_shot(model: TwoTowers, pictures: Tensor, classes: Tensor, labels: Sequence[str], note: str) -> Metric:
+    """Zero-shot classification names what a picture shows by the texts that lie nearest to it: nothing was labelled.
+
+    Of each digit all captions are asked, in every form, ink and lean, and the mean of their vectors is taken.
+
+    >>> from locution.models.two_towers import TwoTowersModel
+    >>> _ = torch.manual_seed(0)
+    >>> untrained = TwoTowersModel().build((1, 8, 8), 2)
+    >>> found = zero_shot(untrained, torch.rand(8, 1, 8, 8), torch.arange(8) % 2, ["0", "1"], "chance")
+    >>> found.name, 0 <= found.value <= 1
+    ('zero_shot_accuracy', True)
+
+    Reference: A. Radford et al., 2021, "Learning transferable visual models from natural language supervision",
+    sections 3.1.2 and 3.1.4 (the mean over prompts).
+    """
+    towers: Any = model
+    sorts = list(product(range(len(INKS)), range(len(LEANS)), range(len(FORMS))))
+    asked = encode([caption(int(label), *sort) for label in labels for sort in sorts])
+    texts = predict(towers.texts, asked).outputs.view(len(labels), len(sorts), -1).mean(1)  # (C, D)
+    scores = predict(towers.pictures, pictures).outputs @ torch.nn.functional.normalize(texts, dim=1).T
+    return metric("zero_shot_accuracy", "zero-shot accuracy", accuracy(scores, classes), note)
+
+
+def both_sides_of_the_head(
+    model: nn.Module, train: TensorBatches, held: TensorBatches, early: bool, metrics: Sequence[Metric]
+) -> list[Table]:
+    """Set what the encoder finds beside what the projection head makes of it, where a model has one."""
+    if not isinstance(model, Embedder):
+        return []
+    named = {metric.name: metric.value for metric in metrics}
+    ours = [named[name] for name in ("mean_average_precision", "recall_at_1", "linear_probe")]
+    other = place(model, held.inputs, not early)
+    ranked = relevance(other, held.targets)
+    probe = linear_probe(place(model, train.inputs, not early), train.targets, other) == held.targets
+    figures = [average_precision(ranked).mean(), recall_at(ranked, 1).mean(), probe.double().mean()]
+    rows = [["used here", *ours], ["the other", *map(float, figures)]]
+    for row, before in zip(rows, (early, not early), strict=True):
+        row[0] = f"{'before' if before else 'behind'} the projection head ({row[0]})"
+    columns = ("vectors", "mean average precision", "recall@1", "linear probe")
+    return [
+        Table(
+            "Both sides of the projection head",
+            columns,
+            [[f"{v:.3f}" if isinstance(v, float) else v for v in row] for row in rows],
+        )
+    ]
+
+
+def found_by_caption(model: TwoTowers, held: TensorBatches, note: str) -> Metric:
+    """Measure how often the picture that lies nearest to a caption bears that very digit: from texts to pictures."""
+    towers: Any = model
+    texts = predict(towers.texts, held.inputs["texts"]).outputs
+    pictures = predict(towers.pictures, held.inputs["pictures"]).outputs
+    right = held.targets[(texts @ pictures.T).argmax(1)] == held.targets
+    return metric("text_to_picture", "digit found by its caption", bootstrap(right.double()), note)
+
+
+def asked_for(model: TwoTowers, held: TensorBatches, asked: Sequence[str]) -> Gallery:
+    """Show the pictures that lie nearest to some texts, a row each."""
+    towers: Any = model
+    texts = predict(towers.texts, encode(asked)).outputs
+    pictures = predict(towers.pictures, held.inputs["pictures"]).outputs
+    nearest = (texts @ pictures.T).topk(SHOWN, 1).indices  # (T, SHOWN)
+    return Gallery("Pictures found by words", held.inputs["pictures"][nearest][:, :, 0].numpy(), "; ".join(asked))
+
+
+def neighbours_shown(vectors: Tensor, pixels: Tensor, classes: Tensor) -> list[Gallery]:
+    """Show some test pictures with their nearest others, by vectors and by pixels: first those that differ most."""
+    if pixels.dim() != 4 or pixels.shape[-2] < 2 or len(pixels) <= NEAR:
+        return []
+    ours, plain = (average_precision(relevance(some, classes)) for some in (vectors, pixels.flatten(1)))
+    asked = (ours - plain).argsort(descending=True)[:SHOWN]
+    found = []
+    for title, some in (("Nearest by the embedding", vectors), ("Nearest by pixels", pixels.flatten(1))):
+        points = some.double()
+        away = torch.cdist(points[asked], points)
+        away[torch.arange(len(asked)), asked] = -1.0  # each stands first, before its neighbours
+        rows = away.argsort(1)[:, : NEAR + 1]
+        note = "first in each row the picture itself, then the test pictures that lie nearest to it"
+        found.append(Gallery(title, np.asarray(pixels[rows][:, :, 0]), note))
+    return found
+
+
+def drawn(vectors: Tensor, data: Dataset, classes: Tensor) -> list[Any]:
+    """Draw where the test examples lie."""
+    labels = [data.labels[int(one)] for one in classes]
+    return [plane(vectors.numpy(), labels, [f"test:{row}" for row in range(len(labels))], "Where test examples lie")]
