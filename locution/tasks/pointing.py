@@ -130,51 +130,58 @@ def picked(model: nn.Module, points: Tensor, beams: int = 1) -> Answers:
 def tour_figures(points: Tensor, answers: Answers, truths: Answers, how: str) -> list[Metric]:
     """How much longer tours are than the shortest, and how often they are as short."""
     lengths, shortest = (tour_lengths(points, torch.tensor(some)) for some in (answers, truths))
-    note = f"{len(points)} maps held out{', best of ' + str(BEAMS) + ' beams' if how else ''}"
+    note, by = f"{len(points)} maps held out", f", {BEAMS} beams" if how else ""
     right = int((lengths <= shortest * (1 + 1e-5)).sum())
     made = [
-        shown(f"over_shortest{how}", "longer than shortest", "over", "lower", bootstrap(lengths / shortest - 1), note),
-        shown(f"shortest{how}", "shortest found", "found", "higher", proportion(right, len(points)), note),
+        shown(
+            f"over_shortest{how}", f"longer than shortest{by}", "over", "lower", bootstrap(lengths / shortest - 1), note
+        ),
+        measured(f"shortest{how}", f"shortest found{by}", "found", "higher", proportion(right, len(points)), note),
     ]
     if not how:
-        made.append(shown("length", "length", "length", "lower", bootstrap(lengths), note))
-        made.append(shown("optimum", "length of the shortest", "length", "", bootstrap(shortest), note))
+        made.append(measured("length", "length", "length", "lower", bootstrap(lengths), note))
+        made.append(measured("optimum", "length of the shortest", "length", "", bootstrap(shortest), note))
     return made
 
 
-def shown(name: str, label: str, group: str, better: str, found: dict[str, float], note: str) -> Metric:
+def measured(name: str, label: str, group: str, better: str, found: dict[str, float], note: str) -> Metric:
     """Make a metric of a figure with its interval."""
     return Metric(name, **found, label=label, group=group, better=better, note=note)
 
 
 def hull_figures(points: Tensor, answers: Answers, truths: Answers, how: str) -> list[Metric]:
     """How much of the hull's area is covered, and how often every corner is right."""
-    note = f"{len(points)} sets held out{', best of ' + str(BEAMS) + ' beams' if how else ''}"
-    covered = torch.tensor(
-        [
-            polygon_area(some[answer]) / polygon_area(some[truth]) if len(answer) > 2 else 0.0
-            for some, answer, truth in zip(points, answers, truths, strict=True)
-        ]
-    )
+    note, by = f"{len(points)} sets held out", f", {BEAMS} beams" if how else ""
+    covered = torch.tensor(hull_areas(points, answers)) / torch.tensor(hull_areas(points, truths))
     right = sum(answer == truth for answer, truth in zip(answers, truths, strict=True))
     return [
-        shown(f"area{how}", "area covered", "area", "higher", bootstrap(covered), note),
-        shown(f"right{how}", "every corner right", "right", "higher", proportion(right, len(points)), note),
+        measured(f"area{how}", f"area covered{by}", "area", "higher", bootstrap(covered), note),
+        measured(f"right{how}", f"every corner right{by}", "right", "higher", proportion(right, len(points)), note),
     ]
 
 
+def hull_areas(points: Tensor, answers: Answers) -> list[float]:
+    """Measure the area within each answer; what is no polygon has none."""
+    return [polygon_area(some[way]) if len(way) > 2 else 0.0 for some, way in zip(points, answers, strict=True)]
+
+
+def way_lengths(points: Tensor, answers: Answers) -> list[float]:
+    """Measure the length of each tour."""
+    found: list[float] = tour_lengths(points, torch.tensor(answers)).tolist()
+    return found
+
+
 def drawing(points: Tensor, answers: Answers, truths: Answers, hulls: bool) -> Drawing:
-    """Draw the first answers over the right ones."""
-    some = [points[row].numpy() for row in range(min(SHOWN, len(points)))]
-    words = []
-    for row in range(len(some)):
-        if hulls:
-            words.append("right" if answers[row] == truths[row] else "wrong")
-            continue
-        length, best = (
-            float(tour_lengths(points[row : row + 1], torch.tensor([way[row]]))) for way in (answers, truths)
-        )
-        words.append(f"{length:.2f}, shortest {best:.2f}")
+    """Draw the first answers over the right ones, and below them those that are wrong by most."""
+    measure = hull_areas if hulls else way_lengths
+    size = list(zip(measure(points, answers), measure(points, truths), strict=True))
+    worst = sorted(range(len(points)), key=lambda row: -abs(size[row][0] - size[row][1]))
+    rows = [*range(min(SHOWN // 2, len(points))), *worst[: SHOWN // 2]]
+    what = "area {:.3f}, right {:.3f}" if hulls else "{:.2f}, shortest {:.2f}"
+    words = [what.format(*size[row]) for row in rows]
     title = "Hulls" if hulls else "Tours"
-    picture = polygons(some, answers[: len(some)], truths[: len(some)], words, alt=f"{title} as they were picked.")
-    return Drawing(title, picture, "dashed: the right answer; over it what the network picked")
+    shown, right = ([ways[row] for row in rows] for ways in (answers, truths))
+    some = [points[row].numpy() for row in rows]
+    picture = polygons(some, shown, right, words, alt=f"{title} as they were picked.")
+    note = "dashed: the right answer; over it what the network picked; below: where it was wrong by most"
+    return Drawing(title, picture, note)
