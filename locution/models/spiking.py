@@ -74,11 +74,12 @@ class SpikingNet(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(fully_connected(before, after) for before, after in pairwise(widths))
-        self.steps, self.coding, self.readout, self.decay = steps, coding, readout, decay
+        self.widths, self.steps, self.coding = tuple(widths), steps, coding
+        self.readout, self.decay = readout, decay
         self.neuron = (decay, threshold, reset, surrogate, slope)
         counts = time_weights(steps, decay)
         self.total = float(counts.sum())
-        self.register_buffer("shares", counts / self.total, persistent=False)
+        self.register_buffer("shares", (counts / self.total).float(), persistent=False)
 
     def coded(self, inputs: Tensor) -> Tensor:
         """Turn numbers into spikes in time: (N, ...) -> (T, N, F), or (1, N, F) for currents that do not change."""

@@ -28,6 +28,7 @@ from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.leak_watch import LeakWatch
 from locution.tasks.plane import planes
+from locution.tasks.spikes import show_spikes
 from locution.tasks.task import Job
 from locution.tasks.turned import turned_pictures
 
@@ -86,6 +87,7 @@ class Supervised(WeightsKept):
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
         results.galleries += turned_pictures(model, held.inputs)
+        show_spikes(results, model, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results
