@@ -133,7 +133,7 @@ def tour_figures(points: Tensor, answers: Answers, truths: Answers, how: str) ->
     note, by = f"{len(points)} maps held out", f", {BEAMS} beams" if how else ""
     right = int((lengths <= shortest * (1 + 1e-5)).sum())
     made = [
-        shown(
+        measured(
             f"over_shortest{how}", f"longer than shortest{by}", "over", "lower", bootstrap(lengths / shortest - 1), note
         ),
         measured(f"shortest{how}", f"shortest found{by}", "found", "higher", proportion(right, len(points)), note),
