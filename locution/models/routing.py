@@ -81,6 +81,21 @@ def top_gates(logits: Tensor, top: int) -> tuple[Tensor, Tensor]:
     return best.softmax(-1) if top > 1 else logits.softmax(-1).gather(-1, chosen), chosen
 
 
+def biased_gates(logits: Tensor, top: int, correction: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose experts as `top_gates` does, by probabilities with a correction (E,) added; the gates know nothing of it.
+
+    >>> logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    >>> biased_gates(logits, 1, torch.tensor([0.0, 0.0, 0.4]))  # 0.6 is the most; what counts is 0.2
+    (tensor([[0.2000]]), tensor([[2]]))
+
+    Reference: L. Wang et al., 2024, "Auxiliary-loss-free load balancing strategy for mixture-of-experts", eq. 3.
+    """
+    held = logits.softmax(-1)
+    _, chosen = (held + correction.to(held.dtype)).topk(top, dim=-1)
+    gates = held.gather(-1, chosen)
+    return gates / gates.sum(-1, keepdim=True) if top > 1 else gates, chosen
+
+
 def mean_over(values: Tensor, counted: Tensor) -> Tensor:
     """Average values (B, T, ...) of each clip over the places that count: (B, ...).
 
