@@ -118,11 +118,7 @@ def sinkhorn(
     Reference: M. Cuturi, 2013, "Sinkhorn distances: lightspeed computation of optimal transport", section 3; G. Peyre,
     M. Cuturi, 2019, "Computational optimal transport", proposition 4.4 (the dual).
     """
-    require(0 < epsilon < math.inf, "epsilon", epsilon, "a number above 0, usually 0.01 to 0.1 of the mean cost")
-    require(1 <= p < math.inf, "p", p, "a number from 1, usually 1 or 2")
-    require(turns >= 1, "turns", turns, "a whole number from 1")
-    fits = x.dim() == y.dim() == 2 and x.shape[1] == y.shape[1] and len(x) > 0 and len(y) > 0
-    require(fits, "shapes of x and y", (tuple(x.shape), tuple(y.shape)), "(N, d) and (M, d), one point or more")
+    check(x, y, epsilon, p, turns)
     a, b = _shares(x_weights, x, "x"), _shares(y_weights, y, "y")
     kind = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     cost = costs(
@@ -131,6 +127,38 @@ def sinkhorn(
     with torch.no_grad():
         given, taken = potentials(cost, a, b, epsilon, tolerance, turns)
     return _value(cost, a, b, given, taken, epsilon).to(kind)
+
+
+def check(x: Tensor, y: Tensor, epsilon: float, p: float, turns: int) -> None:
+    """Refuse points and settings between which nothing can be carried."""
+    require(0 < epsilon < math.inf, "epsilon", epsilon, "a number above 0, usually 0.01 to 0.1 of the mean cost")
+    require(1 <= p < math.inf, "p", p, "a number from 1, usually 1 or 2")
+    require(turns >= 1, "turns", turns, "a whole number from 1")
+    fits = x.dim() == y.dim() == 2 and x.shape[1] == y.shape[1] and len(x) > 0 and len(y) > 0
+    require(fits, "shapes of x and y", (tuple(x.shape), tuple(y.shape)), "(N, d) and (M, d), one point or more")
+
+
+def transport_plan(
+    x: Tensor, y: Tensor, epsilon: float, p: float = 2.0, turns: int = 1000, tolerance: float = 1e-5
+) -> Tensor:
+    """A transport plan says how much is carried from each point of one set to each of another.
+
+    x (N, d), y (M, d); gives (N, M), of which each row adds up to 1 / N and each column to 1 / M: the plan of entropic
+    optimal transport, which is the sharper the smaller epsilon is.
+
+    >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [0.0]])
+    >>> transport_plan(x, y, epsilon=0.01)  # 0 stays, 1 goes to 3
+    tensor([[0.0000, 0.5000],
+            [0.5000, 0.0000]])
+
+    Reference: G. Peyre, M. Cuturi, 2019, "Computational optimal transport", definition 2.3 (couplings) and eq. 4.12.
+    """
+    check(x, y, epsilon, p, turns)
+    a, b, cost = _shares(None, x, "x"), _shares(None, y, "y"), costs(x.double(), y.double(), p)
+    with torch.no_grad():
+        given, taken = potentials(cost, a, b, epsilon, tolerance, turns)
+        plan = ((given.unsqueeze(1) + taken - cost) / epsilon).exp() * a.unsqueeze(1) * b
+    return plan.to(torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32))
 
 
 def _shares(weights: Tensor | None, points: Tensor, side: str) -> Tensor:

@@ -116,6 +116,30 @@ def _power(ways: Tensor, p: float) -> Tensor:
     return ways.square() if p == 2 else ways.abs() ** p
 
 
+def matching_distance(x: Tensor, y: Tensor, p: float = 1.0) -> Tensor:
+    """The Wasserstein distance of two sets of equally many points, in any dimension, is the mean way of the cheapest
+    matching of the one with the other.
+
+    x and y (N, d); gives one number, exact, found in time of about N cubed, without a gradient. p as in
+    `wasserstein_distance`.
+
+    >>> x, y = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 2.0], [0.0, 4.0]])
+    >>> matching_distance(x, y)  # straight up: (4 + 2) / 2
+    tensor(3.)
+
+    Reference: G. Peyre, M. Cuturi, 2019, "Computational optimal transport", proposition 2.1; D. F. Crouse, 2016, "On
+    implementing 2D rectangular assignment algorithms" (what SciPy finds it by).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    require(1 <= p < float("inf"), "p", p, "a number from 1, usually 1 or 2")
+    fits = x.dim() == 2 and x.shape == y.shape and len(x) > 0
+    require(fits, "shapes of x and y", (tuple(x.shape), tuple(y.shape)), "(N, d) both, one point or more")
+    ways = torch.cdist(x.detach().double(), y.detach().double()).cpu() ** p
+    rows, columns = linear_sum_assignment(ways.numpy())
+    return root(ways[rows, columns].mean(), p).to(torch.promote_types(x.dtype, torch.float32))
+
+
 def gaussian_wasserstein(mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor) -> Tensor:
     """The Wasserstein distance of two Gaussians has a closed form: how far apart their means lie, and how differently
     they spread.

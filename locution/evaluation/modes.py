@@ -1,0 +1,109 @@
+"""Which modes of the data a generator makes, and which it has left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from locution.errors import UserError, require
+
+REACH = 3.0  # standard deviations from a mode within which a sample is of high quality
+LEAST = 0.1  # of the share that is its due: less of a mode is as good as none
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many samples fell to each mode, of how many drawn; samples that are of no mode are the rest."""
+
+    counts: tuple[int, ...]
+    drawn: int
+
+    @property
+    def quality(self) -> float:
+        """The share of samples that are of some mode."""
+        return sum(self.counts) / self.drawn
+
+    def missing(self, least: float = LEAST, due: Sequence[float] = ()) -> list[int]:
+        """Number the modes that were left out: those with less than `least` of the share of samples that is their due.
+
+        >>> Coverage((40, 50, 2, 0), drawn=100).missing()  # 25 each would be even, a tenth of it 2.5
+        [2, 3]
+        """
+        require(0 < least <= 1, "least", least, "a share above 0, up to 1, usually 0.1")
+        shares = due or [1 / len(self.counts)] * len(self.counts)
+        pairs = enumerate(zip(self.counts, shares, strict=True))
+        return [number for number, (count, share) in pairs if count < least * share * self.drawn]
+
+
+def mode_coverage(samples: Tensor, centres: Tensor, spreads: Tensor | float, reach: float = REACH) -> Coverage:
+    """Mode coverage counts how many samples lie at each mode of the data: those within a few of its standard deviations
+    (samples of high quality), each at the nearest mode.
+
+    Parameters
+    ----------
+    samples: (N, D). centres: (K, D). spreads: (K,), the standard deviation of each mode, or one for all. reach: how
+    many of them away a sample may lie.
+
+    >>> samples = torch.tensor([[0.1], [0.0], [5.0], [9.0]])
+    >>> found = mode_coverage(samples, torch.tensor([[0.0], [9.1], [20.0]]), 0.1)
+    >>> found.counts, found.quality, found.missing()
+    ((2, 1, 0), 0.75, [2])
+
+    Reference: A. Srivastava et al., 2017, "VEEGAN: reducing mode collapse in GANs using implicit variational learning",
+    section 5.1; Z. Lin et al., 2018, "PacGAN: the power of two samples in generative adversarial networks", section
+    4.1.
+    """
+    if samples.dim() != 2 or centres.dim() != 2 or samples.shape[1] != centres.shape[1] or not len(samples):
+        shapes = f"{tuple(samples.shape)} and {tuple(centres.shape)}"
+        raise UserError(f"samples and centres have shapes {shapes}; allowed: (N, D) and (K, D), one sample or more.")
+    away = torch.cdist(samples.double(), centres.double())  # (N, K)
+    near, which = away.min(1)
+    limits = torch.as_tensor(spreads, dtype=torch.float64).expand(len(centres)) * reach
+    counts = torch.bincount(which[near <= limits[which]], minlength=len(centres))
+    return Coverage(tuple(counts.tolist()), len(samples))
+
+
+def mode_collapse(coverage: Coverage, names: Sequence[str], least: float = LEAST, due: Sequence[float] = ()) -> str:
+    """Mode collapse is when a generator makes only some of the kinds of examples that there are, over and over.
+
+    Says so in one line if any mode has less than `least` of the share of samples that is its due (even shares, if
+    `due` does not say others); else nothing.
+
+    >>> mode_collapse(Coverage((60, 40, 0), drawn=100), ["one", "two", "three"])
+    'mode collapse: 1 of 3 modes have less than 0.1 of their share of 100 samples: three...'
+    >>> mode_collapse(Coverage((30, 40, 30), drawn=100), ["one", "two", "three"])
+    ''
+
+    Reference: I. Goodfellow, 2016, "NIPS 2016 tutorial: generative adversarial networks", section 5.1.1; L. Metz et
+    al., 2017, "Unrolled generative adversarial networks", section 2.1.
+    """
+    gone = coverage.missing(least, due)
+    if not gone:
+        return ""
+    listed = ", ".join(names[number] for number in gone[:6]) + (", ..." if len(gone) > 6 else "")
+    head = f"mode collapse: {len(gone)} of {len(names)} modes have less than {least:g} of their share"
+    mend = "Try objective.name=wasserstein_gan, or +averaging."
+    return f"{head} of {coverage.drawn:,} samples: {listed}. {mend}"
+
+
+def neighbourhood_coverage(real: Tensor, made: Tensor, k: int = 5) -> float:
+    """Neighbourhood coverage is the share of real examples near which at least one was made: nearer than their k-th
+    nearest real neighbour. It tells mode collapse where nobody knows the modes.
+
+    real: (N, ...), made: (M, ...), flattened. Of examples from the same source as the real ones, as many as those, it
+    is 1 - 1 / 2^k at least about, 0.97 at k = 5.
+
+    >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    >>> neighbourhood_coverage(real, torch.tensor([[0.4], [0.6]]), k=1)  # near the first two, and none of the others
+    0.5
+
+    Reference: M. F. Naeem et al., 2020, "Reliable fidelity and diversity metrics for generative models", eqs. 6 and 9.
+    """
+    require(1 <= k < len(real), "k", k, f"a whole number from 1 to {len(real) - 1}, usually 5")
+    require(len(made) >= 1, "made", len(made), "one example or more")
+    x, y = real.flatten(1).double(), made.flatten(1).double()
+    radius = torch.cdist(x, x).kthvalue(k + 1, 1).values  # each is nearest to itself
+    return float((torch.cdist(x, y).min(1).values < radius).double().mean())

@@ -1,0 +1,141 @@
+"""The task of generative adversarial networks: two networks that learn against each other, in two turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from locution.data.dataset import Dataset, first_batch
+from locution.data.noise import WithNoise
+from locution.engine import Observer, Turn
+from locution.engine.random import generator
+from locution.errors import UserError, require
+from locution.gradients.norms import GradientNorms
+from locution.losses.adversarial import Adversarial
+from locution.models.gan import GAN
+from locution.models.shapes import explained
+from locution.reporting.results import RunResults
+from locution.tasks.abilities import Samples
+from locution.tasks.adversarial_judged import ModesWatch, judged, shown
+from locution.tasks.inputs import read_input
+from locution.tasks.keeping import WeightsKept
+from locution.tasks.reconstruction import without_answers
+from locution.tasks.task import Job
+
+if TYPE_CHECKING:
+    from locution.recipe import Recipe
+
+CHUNK = 1000  # examples made at once
+
+
+@dataclass(frozen=True)
+class GANSampling:
+    """How new examples are made by a GAN: `scale` below 1 starts from noise nearer to the middle, for examples that are
+    more usual and less varied.
+
+    >>> GANSampling(scale=0)
+    Traceback (most recent call last):
+    locution.errors.UserError: scale is 0; allowed: a number above 0, usually 0.5 to 1.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.scale > 0, "scale", self.scale, "a number above 0, usually 0.5 to 1")
+
+
+class AdversarialTraining(WeightsKept):
+    """Adversarial training of a generator lets it learn from a critic that learns to tell its examples from real ones.
+
+    Each step is a turn of the critic, and every few steps, as many as the objective's `critic_steps`, one of the
+    generator; each moves its own weights only. Answers of the data are left out. Where the density of the data is known
+    it is judged by which of its modes are made, and a collapse is warned of; pictures are judged by a classifier that
+    learnt from real ones, and set beside those of a Gaussian fitted to the pixels.
+
+    >>> from locution.recipe import resolve
+    >>> job = AdversarialTraining().prepare(resolve("ring"), quiet=True)
+    >>> [(turn.name, turn.every) for turn in job.turns]
+    [('critic', 1), ('generator', 2)]
+
+    Reference: I. Goodfellow et al., 2014, "Generative adversarial nets", algorithm 1.
+    """
+
+    sampling: type[Any] = GANSampling
+
+    def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
+        """Load the data, leave out the answers, and build both networks."""
+        objective = recipe.part("objective")
+        if not isinstance(objective, Adversarial):
+            allowed = "gan_loss, wasserstein_gan, hinge_gan"
+            raise UserError(f"objective '{recipe.objective.get('name')}' has no two sides; allowed here: {allowed}.")
+        data: Dataset = recipe.part("data").load(recipe.seed)
+        bare = without_answers(data, False)
+        model = recipe.part("model", **data.sizes).build(bare.inputs, bare.outputs)
+        if not isinstance(model, GAN):
+            raise UserError(f"model '{recipe.model.get('name')}' has no two sides; allowed here: gan.")
+        with explained(model.eval()), torch.no_grad():
+            objective.critic(model, first_batch(bare).rows(0, 1))
+        build = recipe.part("optimizer").build
+        turns = [
+            Turn(objective.critic, build, of_critic, "critic"),
+            Turn(objective.generator, build, of_generator, "generator", objective.critic_steps),
+        ]
+        observers: list[Observer] = [GradientNorms(), *ModesWatch.of(recipe.part("data"))]
+        return Job(model, turns, WithNoise(bare.train, model.latents), observers, data)
+
+    def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
+        """Make examples and judge them."""
+        assert isinstance(model, GAN)
+        results = RunResults(recipe.name, recipe.describe, data={"data": job.data.describe()})
+        judged(results, model, recipe.part("data"), job.data, lambda count, seed: made(model, count, seed))
+        return results
+
+    def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: GANSampling) -> Samples:
+        """Make so many new examples."""
+        values = made(self.load(recipe, self.prepare(recipe, quiet=True), folder), count, seed, wishes.scale)
+        return Samples(values, shown(values, "Samples"))
+
+    def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
+        """Say of each input how real the critic takes it to be: its score, the higher the more."""
+        job = self.prepare(recipe, quiet=True)
+        rows = torch.stack([read_input(text, job.data) for text in inputs])
+        model = self.load(recipe, job, folder)
+        assert isinstance(model, GAN)
+        with torch.no_grad():
+            scores = model.score(rows.to(next(model.parameters()).device)).tolist()
+        return [f"critic's score {score:.3f}" for score in scores]
+
+
+def of_critic(model: nn.Module) -> Iterable[nn.Parameter]:
+    """Pick the critic's parameters."""
+    assert isinstance(model, GAN)
+    return model.critic.parameters()
+
+
+def of_generator(model: nn.Module) -> Iterable[nn.Parameter]:
+    """Pick the generator's parameters."""
+    assert isinstance(model, GAN)
+    return model.generator.parameters()
+
+
+def made(model: nn.Module, count: int, seed: int, scale: float = 1.0) -> Tensor:
+    """Make new examples, asleep and on the processor: (count, *shape); the same seed makes the same, also of fewer.
+
+    >>> from locution.models.gan import GANModel
+    >>> gan = GANModel().build((2,), 0)
+    >>> torch.equal(made(gan, 3, seed=0)[:2], made(gan, 2, seed=0))
+    True
+    """
+    assert isinstance(model, GAN)
+    found = []
+    with torch.inference_mode():
+        for begin in range(0, count, CHUNK):
+            rows = min(CHUNK, count - begin)
+            draw = generator(seed, "samples", begin)
+            found.append(model.eval().sample(rows, draw, scale).float().cpu())
+    return torch.cat(found).clone()
