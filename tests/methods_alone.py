@@ -19,6 +19,7 @@ from locution.engine.method import Method
 from locution.errors import UserError
 from locution.losses.elbo import ELBO
 from locution.models.few_shot import FewShot
+from locution.models.mixture_of_experts import MixtureOfExperts
 from locution.vocabulary.lookup import names, part
 
 CLASSES, STEPS = 3, 12
@@ -69,6 +70,11 @@ def network(noisy: bool = False, inputs: int = 6) -> nn.Module:
     torch.manual_seed(0)
     middle: list[nn.Module] = [nn.BatchNorm1d(8), nn.Dropout(0.2)] if noisy else []
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 8), *middle, nn.Tanh(), nn.Linear(8, CLASSES))
+
+
+def with_experts() -> nn.Module:
+    """A small network of which each input uses two of four experts."""
+    return nn.Sequential(nn.Linear(6, 8), MixtureOfExperts(8, 6, experts=4, top=2, shared=4), nn.Linear(8, CLASSES))
 
 
 def seeded(make: Callable[[], nn.Module]) -> Callable[[bool], nn.Module]:
@@ -147,6 +153,7 @@ PROBLEMS = {
     "normed": Problem(vectors, lambda noisy: network(True)),
     "tasks": Problem(tasks, seeded(lambda: FewShot(nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))))),
     "choices": Problem(marks, seeded(Choices), reconstruction),
+    "experts": Problem(vectors, seeded(with_experts)),
 }
 
 

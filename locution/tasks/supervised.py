@@ -21,8 +21,10 @@ from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.elsewhere import judged_elsewhere
+from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.filters import filter_pictures
+from locution.tasks.gate_pictures import draw_gates
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.keeping import WeightsKept
@@ -87,6 +89,8 @@ class Supervised(WeightsKept):
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
         results.galleries += turned_pictures(model, held.inputs)
+        draw_gates(results, model, held.inputs)
+        draw_experts(results, model, data)
         show_spikes(results, model, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
