@@ -12,6 +12,8 @@ from locution.errors import UserError
 from locution.losses.elbo import full, gaussian_divergence
 from locution.models.coders import Network, channels_for, check_coders, decoder, encoder
 
+BLOCK = 16  # torch draws Gaussian numbers in blocks of this size, and otherwise if there are fewer
+
 
 def reparameterise(means: Tensor, log_variances: Tensor, noise: Tensor) -> Tensor:
     """The reparameterisation trick draws from a Gaussian by moving and stretching noise, so that a draw has a gradient
@@ -69,11 +71,13 @@ class VAE(nn.Module):
         return means, log_variances
 
     def noise(self, like: Tensor, draw: torch.Generator | None) -> Tensor:
-        """Draw standard Gaussian noise (N, D)."""
+        """Draw standard Gaussian noise (N, D); asleep, a row is drawn the same however many follow."""
         if self.training and draw is None:
             return torch.randn_like(like)
-        stream = draw or generator(0, "causes")
-        return torch.randn(like.shape, generator=stream, dtype=like.dtype, device=stream.device).to(like.device)
+        stream, count = draw or generator(0, "causes"), like.numel()
+        blocks = -(-max(1, count) // BLOCK) * BLOCK
+        flat = torch.randn(blocks, generator=stream, dtype=like.dtype, device=stream.device)
+        return flat[:count].view(like.shape).to(like.device)
 
     def decode(self, causes: Tensor) -> Tensor:
         """Make inputs from causes: (N, D) -> (N, *shape), before the sigmoid."""
