@@ -137,7 +137,7 @@ class PointerNetwork(nn.Module):
             total, best = chances.flatten(1).topk(min(beams, kept * n), -1)  # (N, K')
             by, place = best // n, best % n
             order = torch.cat([order.gather(1, by[..., None].expand(-1, -1, order.shape[2])), place[..., None]], 2)
-            ended = ended.gather(1, by) | (place == n - 1) if self.end is not None else ended
+            ended = place == n - 1 if self.end is not None else ended.gather(1, by)
             rows = (torch.arange(count, device=states.device)[:, None] * kept + by).flatten()
             memory = (hidden[:, rows], cell[:, rows])
             last = states.gather(1, place[..., None].expand(-1, -1, width))

@@ -67,7 +67,11 @@ def test_more_beams_are_no_less_likely_here() -> None:
 def test_the_network_with_attention_does_not_care_in_which_order_elements_come() -> None:
     net, some = small(), points(4, 6)
     shuffle = torch.tensor([3, 0, 5, 1, 4, 2])
-    torch.testing.assert_close(shuffle[net.pick(some[:, shuffle])], net.pick(some))
+    order = net.pick(some)
+    moved = net.pick(some[:, shuffle])
+    assert torch.equal(shuffle[moved], order)
+    logs, others = net(some, order), net(some[:, shuffle], moved)
+    torch.testing.assert_close(others, logs[:, :, shuffle])
 
 
 def test_any_number_of_elements_goes_in() -> None:

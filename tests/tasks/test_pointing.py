@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from locution.errors import UserError
+from locution.reporting.polygons import polygons
 from locution.runs import Run, train
-from locution.tasks.pointing import hull_figures, listed, tour_figures
+from locution.tasks.pointing import BEAMS, hull_figures, listed, picked, tour_figures
 
 SQUARE = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]]).expand(2, -1, -1)
 
 
 def test_a_tour_is_judged_by_how_much_longer_it_is() -> None:
     crossing, right = [0, 2, 1, 3], [0, 1, 2, 3]
-    found = {one.name: one.value for one in tour_figures(SQUARE, [crossing, right], [right, right], "")}
-    assert found["over_shortest"] == pytest.approx((2 + 2 * 2**0.5) / 4 / 2 - 0.5, abs=1e-6)
-    assert found["shortest"] == 0.5
+    three = SQUARE[:1].expand(3, -1, -1)
+    found = {one.name: one.value for one in tour_figures(three, [crossing, right, right], [right] * 3, "")}
+    assert found["over_shortest"] == pytest.approx(((2 + 2 * 2**0.5) / 4 - 1) / 3, abs=1e-6)
+    assert found["shortest"] == pytest.approx(2 / 3)
     assert found["optimum"] == 4.0
 
 
@@ -28,6 +32,7 @@ def test_a_hull_is_judged_by_its_area_and_by_every_corner() -> None:
     assert found["area"] == pytest.approx(0.75)
     assert found["right"] == 0.5
     assert hull_figures(SQUARE[:1], [[0, 1]], [whole], "")[0].value == 0.0
+    assert hull_figures(SQUARE[:1], [[1, 2, 3, 0]], [whole], "")[1].value == 0.0  # the same corners, begun elsewhere
 
 
 def test_answers_end_where_the_end_stands() -> None:
@@ -82,3 +87,27 @@ def test_a_model_that_does_not_pick_is_refused(tmp_path: Path) -> None:
             f"run_dir={tmp_path}/run",
             quiet=True,
         )
+
+
+def test_an_answer_is_the_best_of_the_beams(run: Run) -> None:
+    network = run.load(run.job())
+    points = run.job().data.test.inputs
+    said = [answer.split(" (")[0] for answer in run.predict([f"test:{row}" for row in range(16)])]
+    assert said == [" ".join(map(str, row)) for row in picked(network, points, BEAMS)]
+    assert picked(network, points, BEAMS) != picked(network, points)
+
+
+def test_a_run_of_hulls_is_judged_drawn_and_answers(tmp_path: Path) -> None:
+    few = ("data.count=64", "data.test=16", "data.development=8")
+    run = train("hulls", *few, "steps=4", f"run_dir={tmp_path}/run", quiet=True)
+    assert set(run.results["metrics"]) == {"area", "right", "area_of_5_beams", "right_of_5_beams"}
+    assert "area" in (run.folder / "pictures" / "hulls.svg").read_text()
+    (said,) = run.predict(["test:0"])
+    assert "(area " in said
+
+
+def test_points_are_drawn_with_up_as_up() -> None:
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    drawn = polygons([corners], [[0, 1, 2]], [[]], ["three"], alt="three")
+    low, _, high = [float(y) for y in re.findall(r'cy="([\d.]+)"', drawn)]
+    assert low > high  # the page counts downwards
