@@ -32,15 +32,20 @@ def noise_prediction_loss(predicted: Tensor, noise: Tensor) -> Tensor:
     return (predicted.to(wide) - noise.to(wide)).square().flatten(1).mean(1)
 
 
-def asked(model: nn.Module, batch: Batch, levels: NoiseLevels, forget: float) -> tuple[Tensor, Tensor, Tensor]:
+def asked(
+    model: nn.Module, batch: Batch, levels: NoiseLevels, forget: float, antithetic: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Add noise of drawn levels and ask a model which: the noise it says, the noise it was (N, ...), the levels (N,).
 
     In training all is drawn from torch's own generator; otherwise from a stream that is always alike, and no class is
-    left out.
+    left out. antithetic: the second half of the batch gets the levels of the first, and the opposite noise.
     """
     draw, x = None if model.training else generator(0, "noise"), batch.inputs
-    level = torch.randint(1, len(levels) + 1, (len(x),), generator=draw).to(x.device)  # each as likely
-    noise = torch.randn(x.shape, generator=draw).to(x)
+    count = len(x) // 2 if antithetic else len(x)
+    level = torch.randint(1, len(levels) + 1, (count,), generator=draw).to(x.device)  # each as likely
+    noise = torch.randn(count, *x.shape[1:], generator=draw).to(x)
+    if antithetic:
+        level, noise = torch.cat([level, level]), torch.cat([noise, -noise])
     label = batch.targets
     if label is not None and model.training:
         label = forgotten(label, forget)

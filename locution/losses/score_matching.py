@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from locution.engine.batch import Batch
+from locution.engine.batch import Batch, map_tensors
 from locution.errors import require
 from locution.losses.basic import weighted_mean
 from locution.losses.diffusion import asked
@@ -35,6 +35,16 @@ def denoising_score_matching(score: Tensor, x: Tensor, noisy: Tensor, sigma: Ten
     return 0.5 * (score.to(wide) - back).square().flatten(1).sum(1)
 
 
+def paired(batch: Batch) -> Batch:
+    """Take every example of a batch twice, all of them once more behind all."""
+
+    def twice(tensor: Tensor) -> Tensor:
+        return torch.cat([tensor, tensor])
+
+    weights = None if batch.weights is None else twice(batch.weights)
+    return replace(batch, inputs=twice(batch.inputs), targets=map_tensors(twice, batch.targets), weights=weights)
+
+
 @dataclass
 class ScoreMatching:
     """Denoising score matching teaches a network the score of data with noise in them, at many levels of noise.
@@ -46,7 +56,8 @@ class ScoreMatching:
     Settings
     --------
     levels: how many. smallest, largest: the deviations of the noise at the first and at the last, the largest as wide
-    as the data. forget: the share of examples whose class is left out, where classes are told.
+    as the data. forget: the share of examples whose class is left out, where classes are told. antithetic: each example
+    is moved by its noise and by the opposite of it; what chance adds to the gradient at small levels goes out of both.
 
     >>> class Silent(nn.Module):
     ...     def forward(self, x, time, label=None): return 0 * x
@@ -62,6 +73,7 @@ class ScoreMatching:
     smallest: float = 0.1
     largest: float = 5.0
     forget: float = 0.1
+    antithetic: bool = True
 
     def __post_init__(self) -> None:
         require(self.levels >= 2, "objective.levels", self.levels, "a whole number from 2, usually 10 to 1000")
@@ -77,9 +89,10 @@ class ScoreMatching:
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
         """Add noise, ask for the score, and measure: (predicted noise, loss)."""
-        predicted, noise, level = asked(model, batch, self.noise, self.forget)
-        sigma = self.noise.sigmas.to(level.device)[level]  # (N,)
+        twice = paired(batch) if self.antithetic else batch
+        predicted, noise, level = asked(model, twice, self.noise, self.forget, self.antithetic)
+        sigma = self.noise.sigmas.to(level.device)[level]  # (N,), or (2 N,)
         wide = sigma.view(-1, *[1] * (noise.dim() - 1))
-        noisy = batch.inputs + wide * noise
-        losses = denoising_score_matching(-predicted / wide, batch.inputs, noisy, sigma)
-        return predicted, weighted_mean(sigma.square() * losses, batch)
+        noisy = twice.inputs + wide * noise
+        losses = denoising_score_matching(-predicted / wide, twice.inputs, noisy, sigma)
+        return predicted, weighted_mean(sigma.square() * losses, twice)

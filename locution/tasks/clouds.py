@@ -1,4 +1,4 @@
-"""Pictures of points of the plane: how many lie where, and how likely a model thinks each place."""
+"""What drawn examples look like: pictures in rows, points by how many lie where, densities by how dark a place is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from locution.reporting.results import Gallery
 
 ROWS = 80
 
@@ -48,3 +50,20 @@ def fields(low: Tensor, high: Tensor, rows: int = ROWS) -> Tensor:
     steps = (torch.arange(rows) + 0.5) / rows
     places = torch.cartesian_prod(steps.flip(0), steps).flip(1)
     return low + places * (high - low)
+
+
+def gallery(pictures: Tensor, title: str, note: str, columns: int = 10, rows: int = 6) -> Gallery:
+    """Set the first pictures (N, C, H, W) out in rows, by the mean of their channels."""
+    some = pictures[: rows * columns].mean(1)
+    return Gallery(title, some.view(-1, columns, *some.shape[1:]).numpy(), note)
+
+
+def gallery_of(values: Tensor, title: str) -> list[Gallery]:
+    """Show what was drawn: pictures in rows, points of the plane by how many lie where."""
+    if values.dim() == 4 and min(values.shape[2:]) > 1:
+        columns = next(many for many in range(min(10, len(values)), 0, -1) if len(values) % many == 0 or many <= 4)
+        whole = len(values) // columns * columns
+        return [gallery(values[:whole], title, f"{whole} drawn", columns, rows=12)]
+    if values.dim() == 2 and values.shape[1] == 2 and len(values) > 1:
+        return [Gallery(title, crowd(values, *corners(values))[None, None].numpy(), f"{len(values)} points drawn")]
+    return []

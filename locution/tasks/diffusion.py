@@ -25,7 +25,8 @@ from locution.models.diffusion import predicted_noise
 from locution.models.shapes import explained
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Samples
-from locution.tasks.diffusion_judged import judge_pictures, judge_points, shown
+from locution.tasks.clouds import gallery_of
+from locution.tasks.diffusion_judged import judge_pictures, judge_points
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
@@ -117,7 +118,7 @@ class Diffusion(WeightsKept):
         """Draw so many new examples, in the units of the data."""
         job = self.prepare(recipe, quiet=True)
         values = drawn(self.load(recipe, job, folder), recipe, job.data, count, seed, wishes)
-        return Samples(values, shown(values, "Samples"))
+        return Samples(values, gallery_of(values, "Samples"))
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Say how wrong the model is about noise in each input, on average, and the score there if it is a point."""

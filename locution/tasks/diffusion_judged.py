@@ -20,7 +20,7 @@ from locution.evaluation.recognised import Recogniser
 from locution.models.diffusion import predicted_noise
 from locution.models.noise_levels import NoiseLevels
 from locution.reporting.results import Gallery, Graph, Metric, RunResults, Table
-from locution.tasks.clouds import corners, crowd, density_picture
+from locution.tasks.clouds import corners, crowd, density_picture, gallery
 
 Draw = Callable[..., Tensor]
 JUDGED = 1000  # examples drawn to be judged
@@ -144,20 +144,3 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     columns = ("guidance", "recognised", "energy distance")
     cells = [(f"{one:g}", f"{share['value']:.3f}", f"{far:.3f}") for one, share, far in rows]
     results.tables.append(Table("What guidance does", columns, cells, f"Energy distance of real ones: {near:.3f}."))
-
-
-def gallery(pictures: Tensor, title: str, note: str, columns: int = 10, rows: int = 6) -> Gallery:
-    """Set the first pictures (N, C, H, W) out in rows, by the mean of their channels."""
-    some = pictures[: rows * columns].mean(1)
-    return Gallery(title, some.view(-1, columns, *some.shape[1:]).numpy(), note)
-
-
-def shown(values: Tensor, title: str) -> list[Gallery]:
-    """Show what was drawn: pictures in rows, points of the plane by how many lie where."""
-    if values.dim() == 4 and min(values.shape[2:]) > 1:
-        columns = next(many for many in range(min(10, len(values)), 0, -1) if len(values) % many == 0 or many <= 4)
-        whole = len(values) // columns * columns
-        return [gallery(values[:whole], title, f"{whole} drawn", columns, rows=12)]
-    if values.dim() == 2 and values.shape[1] == 2 and len(values) > 1:
-        return [Gallery(title, crowd(values, *corners(values))[None, None].numpy(), f"{len(values)} points drawn")]
-    return []
