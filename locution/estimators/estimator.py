@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Self
+
+import numpy as np
 
 from locution.errors import unknown
 
@@ -29,6 +32,25 @@ class Estimator:
         """Return the settings by name."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # each estimator is a dataclass
         return {field.name: getattr(self, field.name) for field in fields if field.init}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hand out what was learnt, by name: everything but the settings.
+
+        >>> @dataclasses.dataclass(eq=False)
+        ... class Mean(Estimator):
+        ...     shift: float = 0.0
+        >>> learnt = Mean()
+        >>> learnt.mean_ = 3.0
+        >>> learnt.state_dict()
+        {'mean_': 3.0}
+        """
+        settings = self.get_params()
+        return {name: value for name, value in vars(self).items() if name not in settings}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave; lists, as JSON has them, become arrays."""
+        for name, value in state.items():
+            setattr(self, name, np.asarray(value) if isinstance(value, list) else value)
 
     def set_params(self, **settings: Any) -> Self:
         """Change settings by name; refuse any other name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -89,6 +90,15 @@ class NearestNeighbours(Estimator):
             self.classes_, self.codes_ = np.unique(labels, return_inverse=True)
         self._index = self._built(self.points_)
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hand out what was learnt; the index is built from it again."""
+        return {name: value for name, value in super().state_dict().items() if name != "_index"}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave, and build the index."""
+        super().load_state_dict(state)
+        self._index = self._built(self.points_)
 
     def _built(self, points: Floats) -> Index:
         if self.index == "hnsw":

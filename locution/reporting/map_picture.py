@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from locution.errors import require
 from locution.reporting.charts import svg
 from locution.reporting.markup import Html, tag
-from locution.reporting.pixels import INK, VIRIDIS, data_uri, levels, png
+from locution.reporting.pixels import INK, VIRIDIS, Colour, data_uri, levels, png
+from locution.reporting.scatter import colours
 
 TILE = 24.0
 GAP = 1.0
@@ -38,33 +39,75 @@ def distances_between(weights: NDArray[Any], places: NDArray[Any]) -> NDArray[np
 
 
 def map_picture(
-    weights: NDArray[Any], places: NDArray[Any], shape: tuple[int, int], *, alt: str, words: Sequence[str] = ()
+    weights: NDArray[Any],
+    places: NDArray[Any],
+    shape: tuple[int, int],
+    *,
+    alt: str,
+    words: Sequence[str] = (),
+    tiles: NDArray[Any] | None = None,
 ) -> Html:
     """Draw a map whose units stand for small pictures: each unit's own at its place, inked, with the U-matrix beside.
 
     weights (R, C, D) with D = H W, places (R, C, 2), shape (H, W); words: of each unit, shown to whoever points at it.
+    tiles (R, C, H, W): other pictures to draw, where the weights are none, such as those of the nearest examples.
 
     >>> places = np.array([[[0.0, 0.0], [1.0, 0.0]]])
     >>> drawing = map_picture(np.zeros((1, 2, 4)), places, (2, 2), alt="two units", words=["a zero", "a one"])
     >>> drawing.count("<image"), drawing.count("<title>a one")
     (4, 1)
     """
-    width = weights.shape[-1]
+    width = weights.shape[-1] if tiles is None else int(np.prod(tiles.shape[2:]))
     require(shape[0] * shape[1] == width, "shape", shape, f"a height times a width of {width}, the features of a unit")
-    tiles, at = weights.reshape(-1, *shape), places.reshape(-1, 2)
-    low, high = float(tiles.min()), float(tiles.max())
-    walls = distances_between(weights, places).ravel()
-    across, down = (at.max(0) + 1) * TILE
-    drawn = []
-    for unit, (right, below) in enumerate(at):
+    seen = (weights if tiles is None else tiles).reshape(-1, *shape)
+    low, high = float(seen.min()), float(seen.max())
+
+    def draw(unit: int, x: float, y: float) -> Html:
         title = tag("title", words[unit]) if len(words) else None
-        for start, cell, colours, ends in (
-            (0.0, tiles[unit], INK, (low, high)),
-            (across + TILE, walls[unit, None, None], VIRIDIS, (walls.min(), walls.max())),
-        ):
-            side = f"{TILE - GAP:g}"
-            place = {"x": f"{start + right * TILE:.1f}", "y": f"{below * TILE:.1f}", "width": side, "height": side}
-            picture = data_uri(png(levels(cell, *ends), colours))
-            drawn.append(tag("image", title, href=picture, **place, preserveAspectRatio="none", class_="pixels"))
-            title = None
+        return _cell(seen[unit], x, y, INK, low, high, title)
+
+    return _beside_walls(weights, places, alt, draw)
+
+
+def labelled_map(weights: NDArray[Any], places: NDArray[Any], labels: Sequence[str], *, alt: str) -> Html:
+    """Draw a map whose units stand for words: each unit's own at its place, with the U-matrix beside.
+
+    weights (R, C, D), places (R, C, 2), labels: of each unit, empty for one on which nothing fell.
+
+    >>> places = np.array([[[0.0, 0.0], [1.0, 0.0]]])
+    >>> labelled_map(np.zeros((1, 2, 4)), places, ["cat", ""], alt="two units").count("cat</text>")
+    1
+    """
+    kinds = sorted(set(labels))
+    tone = dict(zip(kinds, colours(len(kinds)), strict=True))
+
+    def draw(unit: int, x: float, y: float) -> Html:
+        label = labels[unit]
+        size = min(11.0, 1.6 * TILE / max(len(label), 1))
+        at = {"x": f"{x + TILE / 2:.1f}", "y": f"{y + TILE / 2 + size / 3:.1f}", "font_size": f"{size:.1f}"}
+        return tag("text", label, **at, fill=tone[label], text_anchor="middle")
+
+    return _beside_walls(weights, places, alt, draw)
+
+
+def _beside_walls(
+    weights: NDArray[Any], places: NDArray[Any], alt: str, draw: Callable[[int, float, float], Html]
+) -> Html:
+    """Set what stands for each unit at its place, and the U-matrix to the right of it."""
+    at, walls = places.reshape(-1, 2), distances_between(weights, places).ravel()
+    across, down = (at.max(0) + 1) * TILE
+    low, high = float(walls.min()), float(walls.max())
+    drawn = []
+    for unit, (right, below) in enumerate(at * TILE):
+        drawn.append(draw(unit, right, below))
+        drawn.append(_cell(walls[unit, None, None], across + TILE + right, below, VIRIDIS, low, high, None))
     return svg(2 * across + TILE, down, alt, *drawn)
+
+
+def _cell(
+    pixels: NDArray[Any], x: float, y: float, tones: Sequence[Colour], low: float, high: float, title: Html | None
+) -> Html:
+    side = f"{TILE - GAP:g}"
+    place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": side, "height": side}
+    picture = data_uri(png(levels(pixels, low, high), tones))
+    return tag("image", title, href=picture, **place, preserveAspectRatio="none", class_="pixels")

@@ -66,9 +66,11 @@ def seen(inputs: Any) -> Tensor:
     return found
 
 
-def metric(name: str, label: str, figure: dict[str, float], note: str, group: str = "") -> Metric:
-    """Write down a figure of which more is better."""
-    return Metric(name, **figure, label=label, group=group, better="higher", note=note)
+def metric(
+    name: str, label: str, figure: dict[str, float], note: str, group: str = "", better: str = "higher"
+) -> Metric:
+    """Write down a figure and its interval."""
+    return Metric(name, figure["value"], figure["low"], figure["high"], label, group, better, note)
 
 
 def retrieval(vectors: Tensor, pixels: Tensor, classes: Tensor, note: str) -> list[Metric]:
