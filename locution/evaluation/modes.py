@@ -85,7 +85,7 @@ def mode_collapse(coverage: Coverage, names: Sequence[str], least: float = LEAST
         return ""
     listed = ", ".join(names[number] for number in gone[:6]) + (", ..." if len(gone) > 6 else "")
     head = f"mode collapse: {len(gone)} of {len(names)} modes have less than {least:g} of their share"
-    mend = "Try objective.name=wasserstein_gan, or +averaging."
+    mend = "Try objective.name=wasserstein_gan."
     return f"{head} of {coverage.drawn:,} samples: {listed}. {mend}"
 
 

@@ -141,9 +141,9 @@ class WassersteinGAN:
     """A Wasserstein GAN lets its critic measure how far the made examples are from the real ones, as sand is carried,
     and the generator bring them nearer.
 
-    The critic is a height whose slope a penalty keeps at 1; the difference of its means over real and made examples is
-    then about their Wasserstein distance, which has a slope for the generator to follow also where the two do not
-    touch.
+    The critic is a height whose slope a penalty keeps near 1; the difference of its means over real and made examples
+    is then about their Wasserstein distance W (a perfect critic has slopes of 1 + W / (2 penalty)), which has a slope
+    for the generator to follow also where the two do not touch.
 
     Settings
     --------
