@@ -107,9 +107,10 @@ def read_prose(development: float, test: float, split: int) -> tuple[dict[str, d
 
 @dataclass(frozen=True)
 class Prose:
-    """What a language model must know of its text: the tokenizer, and each part as one stream of tokens (S,)."""
+    """What a language model must know of its text: the tokenizer, each part's texts, and each as one stream (S,)."""
 
     tokenizer: Tokenizer
+    texts: Mapping[str, Sequence[str]]
     streams: Mapping[str, Tensor]
 
 
@@ -159,7 +160,8 @@ class ProseData:
         """Read the text, learn the tokens and cut the passages; the run's seed has no part in it."""
         parts, dropped = read_prose(self.development, self.test, self.split)
         tokenizer = learnt(tuple(parts["train"].values()), self.vocabulary - FIRST - BYTES)
-        streams = {name: stream_of(tokenizer, list(chapters.values())) for name, chapters in parts.items()}
+        texts = {name: list(chapters.values()) for name, chapters in parts.items()}
+        streams = {name: stream_of(tokenizer, some) for name, some in texts.items()}
         held = {name: held_out(*cut(streams[name], self.length), self.batch_size) for name in PARTS[1:]}
         sizes = ", ".join(f"{sum(map(len, parts[name].values())):,} letters of {name}" for name in PARTS)
         return Dataset(
@@ -170,7 +172,7 @@ class ProseData:
             outputs=len(tokenizer),
             source=f"Python's documentation ({sizes})",
             notes=(f"{dropped} paragraphs were left out that stand, nearly or wholly, in a held-out chapter too.",),
-            reader=Prose(tokenizer, streams),
+            reader=Prose(tokenizer, texts, streams),
             sizes={"vocabulary": len(tokenizer)},
         )
 

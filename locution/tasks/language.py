@@ -1,0 +1,142 @@
+"""The task of language modelling: a text teaches a model what comes next, and the model goes on with any text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from locution.data.byte_pairs import END, Tokenizer
+from locution.data.dataset import Dataset
+from locution.engine.random import generator
+from locution.errors import UserError
+from locution.inference.generate import expected, go_on, window_start
+from locution.losses.language import NextToken
+from locution.models.language_model import LanguageTransformer
+from locution.reporting.results import Drawing, RunResults
+from locution.reporting.writing import writing
+from locution.tasks.abilities import Generation, Samples
+from locution.tasks.keeping import WeightsKept
+from locution.tasks.language_judged import attention_pictures, context_worth, figures, kernel_used
+from locution.tasks.task import Job
+from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
+
+if TYPE_CHECKING:
+    from locution.recipe import Recipe
+
+SHOWN = ("", "The ", 'The "while" statement ', "   >>> ")  # the report shows how the model goes on with these
+WRITTEN = Generation(length=160)
+LIKELIEST = 5  # tokens that predict names
+
+
+@dataclass(frozen=True)
+class Writing(Generation):
+    """How texts are written that nobody began: each from an end mark, or from `prompt`.
+
+    >>> Writing(length=5).temperature
+    0.8
+    """
+
+    prompt: str = ""
+
+
+class Language(WeightsKept):
+    """Language modelling learns from running text which token comes next, and can then go on with a text.
+
+    It is judged on whole chapters that it never saw: by its perplexity for each token, by bits for each byte of text,
+    which models of other tokens can be compared by, and by how many of them it saves against an n-gram model of the
+    same tokens, whose order is chosen on the development text.
+
+    >>> from locution.recipe import resolve
+    >>> job = Language().prepare(resolve("texts/causal", ["data.vocabulary=300"]))
+    >>> job.unit, job.data.inputs
+    ('tokens', (256,))
+
+    Reference: Y. Bengio, R. Ducharme, P. Vincent, C. Jauvin, 2003, "A neural probabilistic language model"; A. Radford
+    et al., 2019, "Language models are unsupervised multitask learners", section 2.
+    """
+
+    sampling = Writing
+
+    def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
+        """Read the text, learn its tokens and build the model."""
+        objective = recipe.part("objective")
+        if not isinstance(objective, NextToken):
+            raise UserError(f"objective '{recipe.objective.get('name')}' came; allowed here: next_token.")
+        return prepared(recipe, objective, recipe.part("data").load(recipe.seed), causal=True)
+
+    def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
+        """Judge the model on held-out chapters, beside an n-gram model."""
+        data: Dataset = job.data
+        text, reads = text_of(recipe, data), language(model)
+        metrics, surprise = figures(reads, text)
+        galleries, matrices = attention_pictures(reads, text.tokenizer, text.streams["test"])
+        written = [(given, self.went_on(reads, text.tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
+        return RunResults(
+            recipe.name,
+            recipe.describe,
+            metrics,
+            notes=[*data.notes, f"Attention is computed by the kernel: {kernel_used(reads)}."],
+            data={"data": data.describe()},
+            graphs=[context_worth(reads, text, surprise["ngram"])],
+            galleries=galleries,
+            matrices=matrices,
+            drawings=[
+                Drawing("What it writes", writing(written), "what it was given, if anything, and how it goes on")
+            ],
+        )
+
+    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
+        """Keep the weights, and the tokenizer beside them."""
+        super().save(recipe, model, folder)
+        keep_tokenizer(recipe, folder)
+
+    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
+        """Take the weights back, for data of the same tokens."""
+        check_same(job.data, folder)
+        return super().load(recipe, job, folder)
+
+    def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
+        """Say which tokens are likeliest to come next behind each text."""
+        model, tokenizer = opened(self, recipe, folder)
+        answers = []
+        for text in inputs:
+            tokens = [END, *tokenizer.encode(text)]
+            chances = expected(model, tokens[window_start(len(tokens), model.context) :]).softmax(-1)
+            best = chances.topk(LIKELIEST)
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            answers.append(", ".join(f"{tokenizer.name(token)} ({chance:.3f})" for token, chance in pairs))
+        return answers
+
+    def generate(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> list[str]:
+        """Go on with each text; an empty one is begun anew."""
+        model, tokenizer = opened(self, recipe, folder)
+        return [text + self.went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+
+    def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: Writing) -> Samples:
+        """Write texts; the examples themselves are their tokens, end marks behind them: (N, length)."""
+        model, tokenizer = opened(self, recipe, folder)
+        wishes = replace(wishes, seed=seed)
+        texts = [wishes.prompt + self.went_on(model, tokenizer, wishes.prompt, wishes, at) for at in range(count)]
+        tokens = [torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts]
+        lines = [line for at, text in enumerate(texts) for line in (f"[{at + 1}]", text)]
+        return Samples(pad_sequence(tokens, batch_first=True, padding_value=END), lines=lines)
+
+    def went_on(self, model: LanguageTransformer, tokenizer: Tokenizer, text: str, wishes: Generation, at: int) -> str:
+        """Go on with one text, the chances drawn for its place among others."""
+        new = go_on(
+            model,
+            [END, *tokenizer.encode(text)],
+            wishes.length,
+            generator(wishes.seed, "generate", at),
+            temperature=wishes.temperature,
+            leave=wishes.top_k,
+            share=wishes.top_p,
+            cached=wishes.cache,
+        )
+        return tokenizer.text(new)

@@ -1,0 +1,178 @@
+"""The task of masked language modelling: a model learns to fill the gaps of a text from both sides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from locution.data.byte_pairs import END, FIRST, MARKS, MASK, Tokenizer
+from locution.data.dataset import Dataset
+from locution.data.passages import cut
+from locution.engine.random import generator
+from locution.errors import UserError
+from locution.evaluation.intervals import bootstrap, ratio
+from locution.losses.basic import IGNORED
+from locution.losses.language import MaskedToken, hide_tokens
+from locution.models.language_model import LanguageTransformer
+from locution.reporting.results import Drawing, Metric, RunResults
+from locution.reporting.writing import writing
+from locution.tasks.keeping import WeightsKept
+from locution.tasks.language_judged import attention_pictures, kernel_used, metric
+from locution.tasks.task import Job
+from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
+
+if TYPE_CHECKING:
+    from locution.recipe import Recipe
+
+GAP = re.compile(rf" ?{re.escape(MARKS[MASK])}")  # the space before a word is a part of it
+SHOWN = ("The [MASK] statement is used", "it raises a [MASK] exception", "Return a [MASK] of the string")
+LIKELIEST = 3  # tokens named for each gap
+
+
+class MaskedLanguage(WeightsKept):
+    """Masked language modelling hides tokens of running text, and learns to guess them from what is on both sides.
+
+    It is judged on whole chapters that it never saw, of which always the same tokens are hidden: by the share that it
+    guesses and by its surprise, beside those of a unigram model, which knows how frequent each token is, and nothing
+    else.
+
+    >>> from locution.recipe import resolve
+    >>> job = MaskedLanguage().prepare(resolve("texts/masked", ["data.vocabulary=300"]))
+    >>> job.model.causal
+    False
+
+    Reference: J. Devlin et al., 2019, "BERT: pre-training of deep bidirectional transformers for language
+    understanding", section 3.1.
+    """
+
+    def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
+        """Read the text, learn its tokens and build the model."""
+        data: Dataset = recipe.part("data").load(recipe.seed)
+        objective = recipe.part("objective", vocabulary=len(text_of(recipe, data).tokenizer))
+        if not isinstance(objective, MaskedToken):
+            raise UserError(f"objective '{recipe.objective.get('name')}' came; allowed here: masked_token.")
+        return prepared(recipe, objective, data, causal=False)
+
+    def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
+        """Judge the model by the gaps of held-out chapters, beside a unigram model."""
+        data: Dataset = job.data
+        text, reads = text_of(recipe, data), language(model)
+        galleries, matrices = attention_pictures(reads, text.tokenizer, text.streams["test"])
+        return RunResults(
+            recipe.name,
+            recipe.describe,
+            figures(reads, text.streams, data.inputs[0], len(text.tokenizer)),
+            notes=[*data.notes, f"Attention is computed by the kernel: {kernel_used(reads)}."],
+            data={"data": data.describe()},
+            galleries=galleries,
+            matrices=matrices,
+            drawings=[
+                Drawing("What it fills in", writing([(one, f"\n{fill(reads, text.tokenizer, one)}") for one in SHOWN]))
+            ],
+        )
+
+    def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
+        """Keep the weights, and the tokenizer beside them."""
+        super().save(recipe, model, folder)
+        keep_tokenizer(recipe, folder)
+
+    def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
+        """Take the weights back, for data of the same tokens."""
+        check_same(job.data, folder)
+        return super().load(recipe, job, folder)
+
+    def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
+        """Fill the gaps of each text, written as [MASK], a token each; name the likeliest for each gap."""
+        model, tokenizer = opened(self, recipe, folder)
+        return [fill(model, tokenizer, text) for text in inputs]
+
+
+def with_gaps(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Write a text as tokens, each [MASK] as the token that hides another.
+
+    >>> with_gaps(Tokenizer([]), "a [MASK]b")
+    [99, 1, 100]
+    """
+    first, *rest = GAP.split(text)
+    found = tokenizer.encode(first)
+    for some in rest:
+        found += [MASK, *tokenizer.encode(some)]
+    return found
+
+
+@torch.no_grad()
+def fill(model: LanguageTransformer, tokenizer: Tokenizer, text: str) -> str:
+    """Fill the gaps of a text: the text with the likeliest tokens in them, and behind it what else each might be."""
+    tokens = torch.tensor([[END, *with_gaps(tokenizer, text)]])  # (1, T)
+    gaps = (tokens[0] == MASK).nonzero().flatten()
+    if not len(gaps):
+        raise UserError(f"'{text}' has no gap; allowed: a text with {MARKS[MASK]} in the place of each hidden token.")
+    if tokens.shape[1] > model.context:
+        raise UserError(f"a text of {tokens.shape[1] - 1} tokens came; allowed: up to {model.context - 1}.")
+    scores = model(tokens.to(model.embedding.weight.device))[0].float().cpu()[gaps]  # (gaps, V)
+    scores[:, :FIRST] = -torch.inf
+    best = scores.softmax(-1).topk(LIKELIEST)
+    tokens[0, gaps] = best.indices[:, 0]
+    named = [
+        ", ".join(f"{tokenizer.name(t)} ({p:.3f})" for t, p in zip(some.tolist(), chances.tolist(), strict=True))
+        for some, chances in zip(best.indices, best.values, strict=True)
+    ]
+    return f"{tokenizer.text(tokens[0].tolist())}  [{'; '.join(named)}]"
+
+
+@torch.no_grad()
+def guessed(model: LanguageTransformer, passages: Tensor, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Hide the same tokens of passages (N, T) as always, and ask the model: surprise, hits and what was asked (N, T).
+
+    All that is asked for is truly hidden here: nothing is left to copy. Where nothing was asked surprise and hits are
+    0, and what was asked is -100.
+    """
+    _, asked = hide_tokens(passages, vocabulary, draw=generator(0, "held-out masks"))
+    read = torch.where(asked == IGNORED, passages, MASK)
+    device = model.embedding.weight.device
+    surprise, right = [], []
+    for some, answers in zip(torch.split(read, 32), torch.split(asked, 32), strict=True):
+        scores = model(some.to(device)).float().cpu()  # (n, T, V)
+        nats = functional.cross_entropy(scores.flatten(0, 1), answers.flatten(), reduction="none")
+        surprise.append(nats.view(answers.shape))
+        right.append(scores.argmax(-1) == answers)
+    return torch.cat(surprise), torch.cat(right), asked
+
+
+def figures(model: LanguageTransformer, streams: Mapping[str, Tensor], length: int, vocabulary: int) -> list[Metric]:
+    """Judge a model by the gaps of the test text, beside the unigram model of the training text."""
+    passages, _ = cut(streams["test"], length)
+    if not len(passages):
+        raise UserError("there is no test text to judge by; allowed: data.test above 0, and a shorter data.length.")
+    surprise, right, asked = guessed(model, passages, vocabulary)
+    there = asked != IGNORED
+    frequency = torch.bincount(streams["train"], minlength=vocabulary).double() + 1
+    nats = -(frequency / frequency.sum()).log()[asked.clamp(min=0)] * there  # (N, T)
+    common = asked == int(frequency[FIRST:].argmax()) + FIRST
+    counts = there.sum(1).double()
+
+    def figure(values: Tensor) -> dict[str, float]:
+        return bootstrap(torch.stack([values.double().sum(1), counts], 1), ratio)
+
+    note = f"{int(counts.sum()):,} hidden tokens of chapters never seen, in {len(counts)} passages"
+    knows, hits, lost = "knows frequencies alone", "guessed tokens", "surprise in nats"
+    return [
+        metric("masked_accuracy", figure(right), hits, hits, note, better="higher"),
+        metric("unigram_accuracy", figure(common), f"{hits}, unigram", hits, knows, better="higher"),
+        metric("masked_surprise", figure(surprise), lost, lost, note),
+        metric("unigram_surprise", figure(nats), f"{lost}, unigram", lost, knows),
+        metric(
+            "nats_saved",
+            figure(nats - surprise),
+            "nats below the unigram's",
+            "saved",
+            "paired, by passage",
+            better="higher",
+        ),
+    ]
