@@ -26,6 +26,8 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:
         """Send each row of x (N, D) to the experts `chosen` (N, k) for it, and add up by `gates` (N, k): (N, H)."""
+        if one_program():
+            return every_expert(x, gates, chosen, self.enter, self.leave)
         return chosen_experts(x, gates, chosen, self.enter, self.leave)
 
     def merged(self, x: Tensor, gates: Tensor) -> Tensor:
@@ -66,6 +68,26 @@ def chosen_experts(x: Tensor, gates: Tensor, chosen: Tensor, enter: Tensor, leav
     back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     each = torch.cat(done)[back].view(len(x), top, -1)  # (N, k, H)
     return (each * gates[..., None]).sum(1)
+
+
+def one_program() -> bool:
+    """Say whether the same operations must serve whatever is chosen: under torch.func's vmap, and while compiling."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def every_expert(x: Tensor, gates: Tensor, chosen: Tensor, enter: Tensor, leave: Tensor) -> Tensor:
+    """Compute what `chosen_experts` does by letting each expert work on every row, and leaving out what was not asked.
+
+    >>> enter, leave = torch.ones(2, 1, 1), torch.tensor([[[1.0]], [[10.0]]])
+    >>> every_expert(torch.tensor([[5.0], [6.0]]), torch.ones(2, 1), torch.tensor([[1], [0]]), enter, leave)
+    tensor([[50.0000],
+            [ 6.0000]])
+    """
+    numbers = torch.arange(enter.shape[0], device=x.device)
+    shares = (gates[..., None] * (chosen[..., None] == numbers)).sum(-2)  # (N, E)
+    hidden = nn.functional.gelu(torch.einsum("nd,ehd->neh", x, enter))
+    each = torch.einsum("neh,eoh->neo", hidden, leave)
+    return (each * shares[..., None]).sum(-2)
 
 
 def merged_expert(x: Tensor, gates: Tensor, enter: Tensor, leave: Tensor) -> Tensor:

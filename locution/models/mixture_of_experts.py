@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from locution.errors import UserError, require
 from locution.models.accepted import accept
-from locution.models.experts import Experts
+from locution.models.experts import Experts, one_program
 from locution.models.mlp import fully_connected
 from locution.models.routing import Routing, biased_gates, router_logits
 
@@ -64,7 +64,7 @@ class MixtureOfExperts(nn.Module):
         """Send each row to the experts that are chosen for it."""
         rows = x.reshape(-1, x.shape[-1])  # (M, D)
         logits = router_logits(rows, self.router)  # (M, E)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not one_program():
             self.routed = logits
         found: Tensor = self.experts(rows, *self.choose(logits))  # (M, D)
         if self.shared is not None:
