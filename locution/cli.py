@@ -15,7 +15,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from locution import __version__
-from locution.commands import generating, speech, studies, training, tuning, vocabulary
+from locution.commands import generating, placing, speech, studies, training, tuning, vocabulary
 from locution.errors import LocutionError
 
 app = App(
@@ -27,6 +27,7 @@ SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
 COMMANDS = (
     *(training.train, training.evaluate, training.predict),
     *(generating.sample, generating.generate),
+    *(placing.embed, placing.neighbours),
     *(studies.plan, studies.compare, tuning.tune, studies.effects),
     *(speech.transcribe, speech.check_data, speech.cache),
     *(vocabulary.recipes, vocabulary.methods, vocabulary.terms, vocabulary.term),

@@ -20,9 +20,11 @@ from locution.engine.run_folder import write_text
 from locution.errors import LocutionError
 from locution.inference.predict import predict
 from locution.reporting.results import RunResults
+from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures
 from locution.tasks.inputs import EXAMPLE, read_input
 from locution.tasks.judge import judge_values
+from locution.tasks.own_placing import own_embedding
 from locution.tasks.supervised import Supervised, answer
 from locution.tasks.task import Job
 
@@ -104,6 +106,10 @@ class OwnFiles:
         outputs = reader.decode(predict(self.inner.load(recipe, job, folder), read).outputs)
         answers = [answer(output, reader.labels) for output in outputs]
         return [f"{name}: {line}" if name else line for name, line in zip(names, answers, strict=True)]
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place pictures or texts where they lie before the last layer, or words where their vectors are."""
+        return own_embedding(self, recipe, folder, inputs, part)
 
     def kept(self, folder: Path) -> Any:
         """Read how inputs are read."""

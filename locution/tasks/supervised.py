@@ -20,6 +20,7 @@ from locution.inference.predict import predict
 from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
+from locution.tasks.abilities import Embedding
 from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.figures import check_figures, more_figures
@@ -29,6 +30,7 @@ from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.leak_watch import LeakWatch
+from locution.tasks.placing import before_last, placed
 from locution.tasks.plane import planes
 from locution.tasks.spikes import show_spikes
 from locution.tasks.task import Job
@@ -104,6 +106,12 @@ class Supervised(WeightsKept):
         rows = [read_input(text, data) for text in inputs]
         outputs = predict(model, torch.stack(rows)).outputs  # (N, C) or (N, 1)
         return [answer(output, data.labels) for output in outputs]
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place inputs, or a part of the data, where they lie before the last layer."""
+        job = self.prepare(recipe, quiet=True)
+        model = self.load(recipe, job, folder)
+        return placed(job.data, inputs, part, lambda rows: before_last(model, rows))
 
 
 def answer(output: Tensor, labels: Sequence[str]) -> str:
