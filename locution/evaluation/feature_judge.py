@@ -50,10 +50,10 @@ class FeatureJudge:
     Parameters
     ----------
     inputs: (N, ...), pictures (N, C, H, W) for a convolutional network, others for a perceptron. targets: (N,), the
-    classes. epochs: of training. seed: of its first weights.
+    classes. steps: of training, on 32 examples each. seed: of its first weights.
 
     >>> x = torch.cat([torch.zeros(20, 2), torch.ones(20, 2)])
-    >>> judge = FeatureJudge(x, torch.arange(40) // 20, epochs=60)
+    >>> judge = FeatureJudge(x, torch.arange(40) // 20, steps=150)
     >>> judge.classes(torch.tensor([[0.1, 0.0], [0.5, 0.5], [1.0, 0.9]])).tolist()[::2]
     [0, 1]
 
@@ -61,7 +61,7 @@ class FeatureJudge:
     equilibrium", section 4; T. Salimans et al., 2016, "Improved techniques for training GANs", section 4.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor, epochs: int = 15, seed: int = 0) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, steps: int = 600, seed: int = 0) -> None:
         count = int(targets.max()) + 1
         if count < 2:
             raise UserError("a judge came upon one class; allowed: two or more.")
@@ -70,12 +70,13 @@ class FeatureJudge:
             torch.manual_seed(seed)
             self.net: nn.Module = model.build(tuple(inputs.shape[1:]), count)
             turn = Turn(CrossEntropy(), partial(torch.optim.Adam, lr=0.005))
-            Engine(self.net, turn, seed=seed, device="cpu").fit(TensorBatches(inputs, targets), epochs=epochs)
+            Engine(self.net, turn, seed=seed, device="cpu").fit(TensorBatches(inputs, targets), steps=steps)
         self.net.eval()
 
     def probabilities(self, inputs: Tensor) -> Tensor:
         """Say how likely each class is: (N, C)."""
-        return predict(self.net, inputs).outputs.float().softmax(1)
+        found: Tensor = predict(self.net, inputs).outputs.float().softmax(1)
+        return found
 
     def features(self, inputs: Tensor) -> Tensor:
         """Say what goes into the last layer: (N, D)."""
@@ -86,4 +87,5 @@ class FeatureJudge:
     def classes(self, inputs: Tensor, sure: float = SURE) -> Tensor:
         """Say the class of each of which it is sure enough, -1 for the others: (N,)."""
         likely, which = self.probabilities(inputs).max(1)
-        return torch.where(likely >= sure, which, -1)
+        found: Tensor = torch.where(likely >= sure, which, -1)
+        return found

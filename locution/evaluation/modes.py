@@ -102,8 +102,31 @@ def neighbourhood_coverage(real: Tensor, made: Tensor, k: int = 5) -> float:
 
     Reference: M. F. Naeem et al., 2020, "Reliable fidelity and diversity metrics for generative models", eqs. 6 and 9.
     """
+    ways, radius = _ways(real, made, k)
+    return float((ways.min(1).values < radius).double().mean())
+
+
+def lifelike(real: Tensor, made: Tensor, k: int = 5) -> Tensor:
+    """Precision of samples is the share of them that are lifelike: nearer to some real example than its k-th nearest
+    real neighbour is. This says of each whether it is.
+
+    real: (N, ...), made: (M, ...), flattened; gives (M,), true or false.
+
+    >>> lifelike(torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([[1.5], [4.0], [30.0]]), k=1)
+    tensor([ True,  True, False])
+
+    The second lies 6 from the third real example, whose nearest neighbour lies 9 from it.
+
+    Reference: T. Kynkaanniemi et al., 2019, "Improved precision and recall metric for assessing generative models",
+    eqs. 1 and 2.
+    """
+    ways, radius = _ways(real, made, k)
+    return (ways <= radius[:, None]).any(0)
+
+
+def _ways(real: Tensor, made: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Measure how far it is from each real example to each made one (N, M), and to its k-th real neighbour (N,)."""
     require(1 <= k < len(real), "k", k, f"a whole number from 1 to {len(real) - 1}, usually 5")
     require(len(made) >= 1, "made", len(made), "one example or more")
     x, y = real.flatten(1).double(), made.flatten(1).double()
-    radius = torch.cdist(x, x).kthvalue(k + 1, 1).values  # each is nearest to itself
-    return float((torch.cdist(x, y).min(1).values < radius).double().mean())
+    return torch.cdist(x, y), torch.cdist(x, x).kthvalue(k + 1, 1).values  # each is nearest to itself

@@ -124,18 +124,19 @@ def of_generator(model: nn.Module) -> Iterable[nn.Parameter]:
 
 
 def made(model: nn.Module, count: int, seed: int, scale: float = 1.0) -> Tensor:
-    """Make new examples, asleep and on the processor: (count, *shape); the same seed makes the same, also of fewer.
+    """Make new examples, asleep and on the processor: (count, *shape); the same seed makes the same, few or many.
 
     >>> from locution.models.gan import GANModel
     >>> gan = GANModel().build((2,), 0)
-    >>> torch.equal(made(gan, 3, seed=0)[:2], made(gan, 2, seed=0))
+    >>> torch.allclose(made(gan, 20, seed=0)[:2], made(gan, 2, seed=0))
     True
     """
     assert isinstance(model, GAN)
     found = []
     with torch.inference_mode():
         for begin in range(0, count, CHUNK):
-            rows = min(CHUNK, count - begin)
-            draw = generator(seed, "samples", begin)
-            found.append(model.eval().sample(rows, draw, scale).float().cpu())
+            # always as much noise: few numbers are drawn in another way than many
+            noise = model.noise(CHUNK, generator(seed, "samples", begin))[: count - begin]
+            samples: Tensor = model.eval().generator(scale * noise)
+            found.append(samples.float().cpu())
     return torch.cat(found).clone()

@@ -16,7 +16,7 @@ from locution.engine.random import generator
 from locution.errors import UserError
 from locution.evaluation.energy_distance import energy_distance
 from locution.evaluation.feature_judge import SURE, FeatureJudge, frechet_distance
-from locution.evaluation.modes import Coverage, mode_collapse, mode_coverage, neighbourhood_coverage
+from locution.evaluation.modes import Coverage, lifelike, mode_collapse, mode_coverage, neighbourhood_coverage
 from locution.evaluation.proportions import proportion
 from locution.losses.sinkhorn import transport_plan
 from locution.losses.wasserstein import matching_distance
@@ -154,10 +154,9 @@ def judge_pictures(
         far, near = energy_distance(some, known.inputs), neighbourhood_coverage(held.inputs, some[: len(held)])
         row: list[Any] = [name, far, float("nan") if name == "held out" else near]
         if judge is not None and learnt is not None:
-            which = judge.classes(some)
-            share = proportion(int((which >= 0).sum()), len(some))
+            share = proportion(int((recognised(judge, known.inputs, some) >= 0).sum()), len(some))
             apart = frechet_distance(seen[name], learnt)
-            about = f"{len(some)} pictures, of which the classifier is {SURE:.0%} sure".replace("%", " %")
+            about = f"of {len(some)}: lifelike, and a classifier is {SURE:.0%} sure of the class".replace("%", " %")
             results.metrics += [
                 Metric(f"recognised{tail}", **share, label=name, group="recognised", better="higher", note=about),
                 Metric(f"frechet{tail}", apart, label=name, group="Frechet distance", better="lower"),
@@ -170,10 +169,17 @@ def judge_pictures(
     note = "distances to the pictures learnt from; coverage: held-out pictures near which one was made"
     results.tables.append(Table("Samples beside others", columns, rows, note))
     if judge is not None:
-        counts = torch.bincount(judge.classes(samples).clamp(min=-1) + 1, minlength=len(labels) + 1)[1:]
+        counts = torch.bincount(recognised(judge, known.inputs, samples) + 1, minlength=len(labels) + 1)[1:]
         line = mode_collapse(Coverage(tuple(counts.tolist()), len(samples)), [f"class {name}" for name in labels])
         results.warnings += [line] if line else []
     results.galleries += pictures(samples, known.inputs)
+
+
+def recognised(judge: FeatureJudge, known: Tensor, some: Tensor) -> Tensor:
+    """Say the class of each picture (N,): -1 where the judge is not sure of it, or where it is not lifelike, for of
+    such a classifier may be sure by mistake.
+    """
+    return torch.where(lifelike(known, some), judge.classes(some), -1)
 
 
 def pictures(samples: Tensor, known: Tensor) -> list[Gallery]:

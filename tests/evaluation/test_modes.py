@@ -8,7 +8,7 @@ import torch
 from locution.data.ring import RingData
 from locution.errors import UserError
 from locution.evaluation.feature_judge import FeatureJudge, frechet_distance
-from locution.evaluation.modes import Coverage, mode_collapse, mode_coverage, neighbourhood_coverage
+from locution.evaluation.modes import Coverage, lifelike, mode_collapse, mode_coverage, neighbourhood_coverage
 
 
 def test_true_samples_cover_every_mode_and_are_of_high_quality_as_often_as_theory_says() -> None:
@@ -76,6 +76,20 @@ def test_neighbourhood_coverage_is_that_of_the_definition() -> None:
         neighbourhood_coverage(real, made, 30)
 
 
+def test_lifelike_samples_are_those_of_the_definition() -> None:
+    stream = torch.Generator().manual_seed(1)
+    real, made, k = torch.randn(30, 3, generator=stream), 2 * torch.randn(40, 3, generator=stream), 3
+    expected = []
+    for y in made:
+        found = False
+        for place, x in enumerate(real):
+            others = sorted((x - other).norm().item() for at, other in enumerate(real) if at != place)
+            found |= (x - y).norm().item() <= others[k - 1]
+        expected.append(found)
+    assert lifelike(real, made, k).tolist() == expected
+    assert 0 < sum(expected) < 40
+
+
 def test_the_frechet_distance_is_the_closed_form_and_nothing_for_itself() -> None:
     stream = torch.Generator().manual_seed(0)
     x = torch.randn(500, 3, generator=stream)
@@ -93,12 +107,12 @@ def test_a_judge_knows_real_examples_and_is_not_sure_of_others() -> None:
     classes = torch.arange(120) % 3
     x = torch.randn(120, 4, generator=stream) + 6 * torch.nn.functional.one_hot(classes, 4)
     state = torch.get_rng_state()
-    judge = FeatureJudge(x, classes, epochs=20)
+    judge = FeatureJudge(x, classes, steps=100)
     assert torch.equal(state, torch.get_rng_state())  # nobody else's draws are moved
     assert (judge.classes(x) == classes).float().mean() > 0.97
     assert judge.classes(x[:5], sure=1.1).tolist() == [-1] * 5
     assert judge.features(x).shape == (120, 32)
-    again = FeatureJudge(x, classes, epochs=20)
+    again = FeatureJudge(x, classes, steps=100)
     torch.testing.assert_close(judge.probabilities(x), again.probabilities(x))
     with pytest.raises(UserError, match="one class"):
         FeatureJudge(x, torch.zeros(120, dtype=torch.int64))

@@ -159,7 +159,7 @@ def estimate(real: Tensor, fake: Tensor, steps: int, penalty: float = 10.0) -> f
 
 
 def with_penalty(distance: float, penalty: float) -> float:
-    """What a perfect critic says: of slopes s everywhere, -s W + penalty (s - 1)^2 is least at s = 1 + W / (2 penalty)."""
+    """What a perfect critic says: with a slope s, -s W + penalty (s - 1)^2 is least at s = 1 + W / (2 penalty)."""
     return distance * (1 + distance / (2 * penalty))
 
 

@@ -12,8 +12,20 @@ import pytest
 import torch
 
 from locution.errors import UserError
-from locution.losses.sinkhorn import costs, own_potential, potentials, sinkhorn, sinkhorn_divergence
-from locution.losses.wasserstein import gaussian_wasserstein, in_order, wasserstein_distance
+from locution.losses.sinkhorn import (
+    costs,
+    own_potential,
+    potentials,
+    sinkhorn,
+    sinkhorn_divergence,
+    transport_plan,
+)
+from locution.losses.wasserstein import (
+    gaussian_wasserstein,
+    in_order,
+    matching_distance,
+    wasserstein_distance,
+)
 from locution.reporting.transport import transport
 
 
@@ -265,3 +277,39 @@ def test_the_picture_shows_the_distance_as_an_area() -> None:
     drawn = transport([0.0, 1.0], [5.0, 2.0], names=("before", "after"))
     assert list(drawn.lines) == ["before", "after"]
     assert drawn.note == "The area between the lines is 3."
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_points_are_matched_as_cheaply_as_any_pairing(p: float) -> None:
+    x, y = numbers(6, 3), numbers(6, 3, seed=1) + 0.5
+    pairings = ((x - y[list(order)]).norm(dim=1) ** p for order in itertools.permutations(range(6)))
+    least = min(float(ways.mean()) for ways in pairings) ** (1 / p)
+    assert float(matching_distance(x, y, p)) == pytest.approx(least, abs=1e-12)
+
+
+def test_points_on_a_line_are_matched_as_sorting_does() -> None:
+    x, y = numbers(50), numbers(50, seed=1) + 0.3
+    for p in (1.0, 2.0):
+        assert float(matching_distance(x[:, None], y[:, None], p)) == pytest.approx(
+            float(wasserstein_distance(x, y, p))
+        )
+
+
+def test_as_many_points_are_asked_for_on_both_sides() -> None:
+    with pytest.raises(UserError, match=r"\(\(3, 2\), \(4, 2\)\); allowed: \(N, d\) both"):
+        matching_distance(numbers(3, 2), numbers(4, 2))
+
+
+def test_a_transport_plan_carries_everything_and_its_cost_is_the_entropic_one() -> None:
+    x, y, epsilon = numbers(7, 2), numbers(5, 2, seed=1) + 0.5, 0.3
+    plan = transport_plan(x, y, epsilon, tolerance=1e-12, turns=20_000)
+    assert plan.sum(1).tolist() == pytest.approx([1 / 7] * 7)
+    assert plan.sum(0).tolist() == pytest.approx([1 / 5] * 5)
+    cost = (plan * costs(x, y, 2.0)).sum() + epsilon * (plan * (plan * 35).log()).sum()
+    assert float(cost) == pytest.approx(float(sinkhorn(x, y, epsilon, tolerance=1e-12, turns=20_000)), rel=1e-6)
+
+
+def test_a_sharp_plan_is_the_cheapest_matching() -> None:
+    x, y = numbers(8, 2), numbers(8, 2, seed=1) + 0.5
+    plan = transport_plan(x, y, 0.01, turns=5000, tolerance=1e-2)
+    assert float((plan * costs(x, y, 2.0)).sum()) ** 0.5 == pytest.approx(float(matching_distance(x, y, 2.0)), rel=1e-2)
