@@ -137,5 +137,6 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, bins: int = 20) -> Te
     for cause in factors.cpu().long().unbind(1):
         cause = torch.unique(cause, return_inverse=True)[1]
         told = sorted((mutual_information(number, cause) for number in binned), reverse=True)
-        gaps.append((told[0] - told[1]) / max(mutual_information(cause, cause), 1e-12))
+        whole = mutual_information(cause, cause)
+        gaps.append((told[0] - told[1]) / whole if whole > 1e-9 else 0.0)  # of a cause that never moves nothing is told
     return torch.tensor(gaps, dtype=torch.float64)
