@@ -110,7 +110,8 @@ def variational_inference(
     engine.fit([Batch(torch.zeros(1))], steps=steps)
     with torch.no_grad():
         noise = torch.randn(JUDGED, size, generator=generator(seed, "judged"))
-        return Approximation(posterior.mean, posterior.covariance(), -float(path_loss(posterior, log_joint, noise)))
+        elbo = -float(path_loss(posterior, log_joint, noise))
+    return Approximation(posterior.mean.detach(), posterior.covariance().detach(), elbo)
 
 
 def check_joint(values: Any, draws: int) -> None:
