@@ -156,10 +156,9 @@ class Tokenizer:
         """
         if token < FIRST:
             return MARKS[token]
-        try:
-            return self.spelled[token].decode("utf-8").replace(" ", "␣").replace("\n", "⏎")
-        except UnicodeDecodeError:
-            return "x" + self.spelled[token].hex().upper()
+        spelled = self.spelled[token]
+        name = spelled.decode("utf-8", "replace").replace(" ", "␣").replace("\n", "⏎")
+        return name if name.isprintable() and "\N{REPLACEMENT CHARACTER}" not in name else "x" + spelled.hex().upper()
 
     def sizes(self) -> list[int]:
         """Count the bytes of each token."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from locution.errors import UserError
 from locution.inference.generate import expected, go_on, window_start
 from locution.losses.language import NextToken
 from locution.models.language_model import LanguageTransformer
+from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, RunResults
 from locution.reporting.writing import writing
 from locution.tasks.abilities import Generation, Samples
@@ -35,14 +36,26 @@ LIKELIEST = 5  # tokens that predict names
 
 
 @dataclass(frozen=True)
-class Writing(Generation):
-    """How texts are written that nobody began: each from an end mark, or from `prompt`.
+class Writing:
+    """How texts are written that nobody began: each from an end mark, or from `prompt`; the rest as in `Generation`.
 
-    >>> Writing(length=5).temperature
-    0.8
+    >>> Writing(length=0)
+    Traceback (most recent call last):
+    locution.errors.UserError: length is 0; allowed: a whole number from 1.
     """
 
+    length: int = 100
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
     prompt: str = ""
+
+    def __post_init__(self) -> None:
+        self.wishes(0)
+
+    def wishes(self, seed: int) -> Generation:
+        """Say the same of going on with a text."""
+        return Generation(self.length, self.temperature, self.top_k, self.top_p, seed)
 
 
 class Language(WeightsKept):
@@ -121,14 +134,14 @@ class Language(WeightsKept):
     def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: Writing) -> Samples:
         """Write texts; the examples themselves are their tokens, end marks behind them: (N, length)."""
         model, tokenizer = opened(self, recipe, folder)
-        wishes = replace(wishes, seed=seed)
-        texts = [wishes.prompt + self.went_on(model, tokenizer, wishes.prompt, wishes, at) for at in range(count)]
+        begun, asked = wishes.prompt, wishes.wishes(seed)
+        texts = [begun + self.went_on(model, tokenizer, begun, asked, at) for at in range(count)]
         tokens = [torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts]
         lines = [line for at, text in enumerate(texts) for line in (f"[{at + 1}]", text)]
         return Samples(pad_sequence(tokens, batch_first=True, padding_value=END), lines=lines)
 
     def went_on(self, model: LanguageTransformer, tokenizer: Tokenizer, text: str, wishes: Generation, at: int) -> str:
-        """Go on with one text, the chances drawn for its place among others."""
+        """Go on with one text, drawn for its place among others; what would command a terminal is taken out."""
         new = go_on(
             model,
             [END, *tokenizer.encode(text)],
@@ -139,4 +152,4 @@ class Language(WeightsKept):
             share=wishes.top_p,
             cached=wishes.cache,
         )
-        return tokenizer.text(new)
+        return clean(tokenizer.text(new))
