@@ -73,6 +73,10 @@ def test_waves_are_the_same_in_every_run_and_their_test_has_no_noise() -> None:
     assert torch.equal(one.test.targets, other.test.targets)
     heights = one.test.targets.view(3, 50).abs().amax(1)
     assert bool((heights <= 2).all())
+    x, y = one.test.inputs["x"].view(3, 50), one.test.targets.view(3, 50, 1)
+    curves = torch.stack([x.sin(), x.cos()], -1)  # every wave is a sum of these two, if nothing is added to it
+    fitted = curves @ torch.linalg.lstsq(curves, y).solution
+    torch.testing.assert_close(fitted, y, atol=1e-5, rtol=0)
 
 
 def test_data_that_name_no_task_are_refused(tmp_path: Path) -> None:
