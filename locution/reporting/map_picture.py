@@ -75,7 +75,7 @@ def labelled_map(weights: NDArray[Any], places: NDArray[Any], labels: Sequence[s
     weights (R, C, D), places (R, C, 2), labels: of each unit, empty for one on which nothing fell.
 
     >>> places = np.array([[[0.0, 0.0], [1.0, 0.0]]])
-    >>> labelled_map(np.zeros((1, 2, 4)), places, ["cat", ""], alt="two units").count("cat</text>")
+    >>> labelled_map(np.zeros((1, 2, 4)), places, ["cat", ""], alt="two units").count("cat</tspan>")
     1
     """
     kinds = sorted(set(labels))
@@ -84,8 +84,8 @@ def labelled_map(weights: NDArray[Any], places: NDArray[Any], labels: Sequence[s
     def draw(unit: int, x: float, y: float) -> Html:
         label = labels[unit]
         size = min(11.0, 1.6 * TILE / max(len(label), 1))
-        at = {"x": f"{x + TILE / 2:.1f}", "y": f"{y + TILE / 2 + size / 3:.1f}", "font_size": f"{size:.1f}"}
-        return tag("text", label, **at, fill=tone[label], text_anchor="middle")
+        word = tag("tspan", label, fill=tone[label], font_size=f"{size:.1f}")  # the page has a size of its own for text
+        return tag("text", word, x=f"{x + TILE / 2:.1f}", y=f"{y + TILE / 2 + size / 3:.1f}", text_anchor="middle")
 
     return _beside_walls(weights, places, alt, draw)
 

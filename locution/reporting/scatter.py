@@ -56,8 +56,8 @@ def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = 
         x, y = f"{across(points[row, 0]):.1f}", up(points[row, 1])
         fill = tone[labels[row]] if len(labels) else "#808080"
         if short:
-            inside = (title, labels[row])
-            drawn.append(tag("text", *inside, x=x, y=f"{y + 4:.1f}", fill=fill, text_anchor="middle", font_size="11"))
+            inside = (title, tag("tspan", labels[row], fill=fill))  # the page has a colour of its own for text
+            drawn.append(tag("text", *inside, x=x, y=f"{y + 4:.1f}", text_anchor="middle", font_size="11"))
         else:
             drawn.append(tag("circle", title, cx=x, cy=f"{y:.1f}", r="3", fill=fill))
     return svg(SIDE, 2 * EDGE + (high - low) / reach * (SIDE - 2 * EDGE), alt, *drawn)
