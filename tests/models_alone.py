@@ -74,7 +74,20 @@ def build(name: str, problem: Problem, seed: int = 0) -> Any:
     kind = part("model", name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(**settings(kind, problem)).build(problem.shape, problem.outputs)
+        return kind(**settings(kind, problem)).build(problem.shape, outputs_of(name, problem))
+
+
+@cache
+def outputs_of(name: str, problem: Problem) -> int:
+    """How many numbers a model is asked for: a few, or one where it answers with one alone."""
+    kind = part("model", name)
+    for outputs in (problem.outputs, 1):
+        try:
+            kind(**settings(kind, problem)).build(problem.shape, outputs)
+        except UserError:
+            continue
+        return outputs
+    return problem.outputs
 
 
 @cache

@@ -76,8 +76,8 @@ class VAE(nn.Module):
             return torch.randn_like(like)
         stream, count = draw or generator(0, "causes"), like.numel()
         blocks = -(-max(1, count) // BLOCK) * BLOCK
-        flat = torch.randn(blocks, generator=stream, dtype=like.dtype, device=stream.device)
-        return flat[:count].view(like.shape).to(like.device)
+        flat = torch.randn(blocks, generator=stream, device=stream.device)  # the same draws in any precision
+        return flat[:count].view(like.shape).to(like)
 
     def decode(self, causes: Tensor) -> Tensor:
         """Make inputs from causes: (N, D) -> (N, *shape), before the sigmoid."""
