@@ -1,0 +1,82 @@
+"""What the report of a mixture of experts shows, against routings worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from locution.data.dataset import Dataset
+from locution.engine import TensorBatches
+from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters
+from locution.models.routing import Routing
+from locution.reporting.results import RunResults
+from locution.runs import train
+from locution.tasks.expert_pictures import draw_experts, figures
+
+
+def sorting(top: int = 1) -> nn.Module:
+    """Sends each of four unit vectors to the expert of its number."""
+    layer = MixtureOfExperts(4, hidden=2, experts=4, top=top)
+    layer.router.data = 50 * torch.eye(4)
+    return nn.Sequential(layer)
+
+
+def data(rows: torch.Tensor, classes: torch.Tensor, labels: tuple[str, ...]) -> Dataset:
+    held = TensorBatches(rows, classes)
+    return Dataset(held, None, held, inputs=(4,), outputs=len(labels), labels=labels)
+
+
+def test_classes_are_shown_with_the_experts_that_they_go_to() -> None:
+    which = torch.tensor([0, 0, 0, 1, 2, 2])
+    classes = torch.tensor([0, 0, 0, 0, 1, 1])
+    results = RunResults("a run")
+    draw_experts(results, sorting(), data(torch.eye(4)[which], classes, ("cat", "dog")))
+    (matrix,) = results.matrices
+    assert list(matrix.rows) == ["cat", "dog"]
+    assert [list(row) for row in matrix.values] == [[0.75, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    found = {metric.name: metric for metric in results.metrics}
+    assert found["largest_load"].value == 0.5
+    assert "even would be 0.250" in found["largest_load"].note
+    assert found["router_entropy"].value < 1e-3
+    (table,) = results.tables
+    assert [float(cell) for cell in table.rows[0][1:]] == pytest.approx([0.5, 1 / 6, 1 / 3, 0.0], abs=1e-3)
+    assert str(active_parameters(sorting())) in results.notes[0]
+
+
+def test_tasks_are_shown_instead_where_the_data_are_of_several() -> None:
+    tasks = {str(n): data(torch.eye(4)[[n, n]], torch.tensor([0, 1]), ("a", "b")) for n in range(2)}
+    both = data(torch.eye(4)[[0, 0, 1, 1]], torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    results = RunResults("a run")
+    draw_experts(results, sorting(), Dataset(both.train, None, both.test, labels=both.labels, tasks=tasks, source="t"))
+    (matrix,) = results.matrices
+    assert list(matrix.rows) == ["t 0", "t 1"]
+    assert [list(row) for row in matrix.values] == [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
+
+
+def test_the_entropy_is_a_share_of_the_largest() -> None:
+    even = torch.full((5, 2, 8), 1 / 8)
+    found = {
+        metric.name: metric.value for metric in figures(Routing(even, even, torch.ones(5, 2, dtype=torch.bool)), "")
+    }
+    assert found == {"largest_load": pytest.approx(0.125), "router_entropy": pytest.approx(1.0)}
+
+
+def test_a_model_without_experts_shows_nothing() -> None:
+    results = RunResults("a run")
+    draw_experts(results, nn.Linear(4, 2), data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
+    assert not results.metrics + results.matrices
+    assert not results.tables + results.notes
+
+
+def test_the_recipe_runs_and_its_report_shows_who_does_the_work(tmp_path: Path) -> None:
+    words = ["data.tasks=2", "data.limit=200", "model.experts=4", "epochs=2", f"run_dir={tmp_path / 'run'}"]
+    run = train("digits/experts", *words, quiet=True)
+    metrics = run.results["metrics"]
+    assert {"accuracy", "largest_load", "router_entropy"} <= set(metrics)
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "Who does the work" in report
+    assert "by task" in report
+    assert run.predict(["test:0"])
