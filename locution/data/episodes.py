@@ -16,6 +16,7 @@ from locution.engine.batches import TensorBatches
 from locution.engine.random import generator, stream_key
 from locution.errors import LocutionError, require
 from locution.losses.policy_gradient import advantages, log_prob, policy_and_values, surprises
+from locution.models.asleep import asleep
 
 
 @dataclass
@@ -127,13 +128,9 @@ class Rollouts:
         """Let the model act, asleep and without a gradient, and judge what came of it."""
         if self.model is None:
             raise LocutionError("nobody acts yet; allowed: a model, set before the first epoch.")
-        awake = [module for module in self.model.modules() if module.training]
-        self.model.eval()
-        with torch.no_grad():
-            rollout = roll_out(self.model, self.worlds, self.settings.length, seed, number)
-            self.batch = judged(self.model, rollout, self.settings.discount, self.settings.trace)
-        for module in awake:
-            module.training = True
+        with asleep(self.model) as model:
+            rollout = roll_out(model, self.worlds, self.settings.length, seed, number)
+            self.batch = judged(model, rollout, self.settings.discount, self.settings.trace)
         self.number, self.finished = number, rollout.finished
 
     def kept(self) -> dict[str, Any]:
