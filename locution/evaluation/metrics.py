@@ -68,6 +68,8 @@ def macro_f1(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     Reference: Y. Yang, X. Liu, 1999, "A re-examination of text categorization methods", section 4.
     """
     guesses, right = _classes(outputs, targets)
+    if bool((guesses == right).all()):
+        return _share(guesses == right, seed)  # all right: so far may all be, as with the share of right answers
     count = int(torch.cat([guesses, right]).max()) + 1
     said = torch.nn.functional.one_hot(guesses, count)  # (N, C)
     there = torch.nn.functional.one_hot(right, count)

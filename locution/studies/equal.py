@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from locution.beginning import build_task
 from locution.engine import Engine, Observer, TaskSequence
@@ -83,17 +82,6 @@ class Meter(Observer):
         return time.process_time() if self.device.type == "cpu" else time.perf_counter()
 
 
-class Counted(Engine):
-    """The engine, counting how often it is asked for a gradient."""
-
-    gradients: int = 0
-
-    def gradient(self, turn: Any, parts: Any) -> Tensor:
-        """Compute a gradient, and count it."""
-        self.gradients += 1
-        return super().gradient(turn, parts)
-
-
 def price(recipe: Recipe) -> Price:
     """Measure what one step of a recipe costs, from the first forty of a training that is thrown away.
 
@@ -111,7 +99,7 @@ def price(recipe: Recipe) -> Price:
 
     job = prepare(recipe, build_task(recipe), quiet=True)
     needed = WARM + TIMED + COUNTED
-    engine = Counted(
+    engine = Engine(
         job.model,
         job.turns,
         recipe.built_methods(),
@@ -132,7 +120,7 @@ def price(recipe: Recipe) -> Price:
     gaps = [after - before for before, after in zip(meter.stamps, meter.stamps[1:], strict=False)]
     counted = meter.counter.get_total_flops() / COUNTED
     fixed = isinstance(job.batches, TaskSequence)
-    return Price(counted, engine.gradients / engine.number, statistics.median(gaps), planned, fixed)
+    return Price(counted, engine.watch.gradients / engine.number, statistics.median(gaps), planned, fixed)
 
 
 def prices(folder: Path, recipe: str, shared: Sequence[str], variants: Sequence[Variant]) -> dict[str, Price]:

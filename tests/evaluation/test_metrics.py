@@ -82,3 +82,10 @@ def test_all_right_of_few_is_not_sure_to_be_all_right() -> None:
     assert sure == {"value": 1.0, "low": pytest.approx(81 / (81 + 1.959964**2), abs=1e-6), "high": 1.0}  # Wilson
     assert error_rate(classes, classes)["high"] == pytest.approx(1 - sure["low"])
     assert accuracy(1 - classes, classes)["low"] == 0.0 < accuracy(1 - classes, classes)["high"] < 0.05
+
+
+def test_where_all_is_right_the_macro_f1_still_has_an_interval() -> None:
+    right = torch.tensor([0, 1, 2, 1] * 10)
+    found = macro_f1(right, right)
+    assert found["value"] == found["high"] == 1.0
+    assert found["low"] == pytest.approx(40 / (40 + 1.959964**2), abs=1e-6)  # Wilson: n / (n + z^2)
