@@ -44,7 +44,8 @@ def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = 
     (left, low), (right, high) = points.min(0), points.max(0)
     reach = max(right - left, high - low) or 1.0  # one scale for both axes: distances are seen as they are
     across = scale(left, left + reach, EDGE, SIDE - EDGE)
-    up = scale(low, low + reach, EDGE + (high - low) / reach * (SIDE - 2 * EDGE), EDGE)
+    tall = 2 * EDGE + (high - low) / reach * (SIDE - 2 * EDGE)
+    up = scale(low, high, tall - EDGE, EDGE)
     kinds = sorted(set(labels))
     tone = dict(zip(kinds, colours(len(kinds)), strict=True))
     short = bool(kinds) and max(map(len, kinds)) <= LONGEST
@@ -60,7 +61,7 @@ def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = 
             drawn.append(tag("text", *inside, x=x, y=f"{y + 4:.1f}", text_anchor="middle", font_size="11"))
         else:
             drawn.append(tag("circle", title, cx=x, cy=f"{y:.1f}", r="3", fill=fill))
-    return svg(SIDE, 2 * EDGE + (high - low) / reach * (SIDE - 2 * EDGE), alt, *drawn)
+    return svg(SIDE, tall, alt, *drawn)
 
 
 def plane(vectors: Any, labels: Sequence[str], names: Sequence[str] = (), title: str = "Where they lie") -> Drawing:
