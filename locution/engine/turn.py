@@ -39,6 +39,19 @@ class Turn:
     every: it acts at every so many steps, for the first time once so many have come: every=5 lets the turns before it
         act five times first. Schedules of the learning rate count the times that it acts.
 
+    Two numbers, of which one is halved in each step and the other in every second:
+
+    >>> from functools import partial
+    >>> import torch
+    >>> from locution.engine import Batch, Engine
+    >>> net = nn.ParameterDict({"a": torch.tensor([16.0]), "b": torch.tensor([16.0])})
+    >>> def turn(name, every):
+    ...     def square(model, batch): return None, (model[name] ** 2 / 2).sum()
+    ...     return Turn(square, partial(torch.optim.SGD, lr=0.5), lambda model: [model[name]], name, every)
+    >>> _ = Engine(net, [turn("a", 1), turn("b", 2)]).fit([Batch(torch.zeros(1))], steps=4)
+    >>> net["a"].item(), net["b"].item()
+    (1.0, 4.0)
+
     Reference: I. Goodfellow et al., 2014, "Generative adversarial nets", alg. 1 (k steps of one to one of the other).
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -126,7 +127,8 @@ def judge_points(results: RunResults, model: GAN, part: Any, held: Tensor, known
     picture = carried(x.numpy(), y.numpy(), plan.numpy(), ("samples", "held-out points"), alt=alt)
     note = "entropic optimal transport; blue: samples, orange: held-out points"
     results.drawings.append(Drawing("What must be moved to turn samples into data", picture, note, wide=False))
-    results.graphs.append(transport(many[:, 0].tolist(), held[:, 0].tolist(), ("samples", "held-out points")))
+    along = transport(many[:, 0].tolist(), held[:, 0].tolist(), ("samples", "held-out points"))
+    results.graphs.append(replace(along, title="What must be moved along the first axis"))
 
 
 def gaussian_fit(inputs: Tensor, count: int, seed: int = 0) -> Tensor:
@@ -158,8 +160,17 @@ def judge_pictures(
             apart = frechet_distance(seen[name], learnt)
             about = f"of {len(some)}: lifelike, and a classifier is {SURE:.0%} sure of the class".replace("%", " %")
             results.metrics += [
-                Metric(f"recognised{tail}", **share, label=name, group="recognised", better="higher", note=about),
-                Metric(f"frechet{tail}", apart, label=name, group="Frechet distance", better="lower"),
+                Metric(
+                    f"recognised{tail}",
+                    **share,
+                    label=f"recognised, {name}",
+                    group="recognised",
+                    better="higher",
+                    note=about,
+                ),
+                Metric(
+                    f"frechet{tail}", apart, label=f"Frechet distance, {name}", group="Frechet distance", better="lower"
+                ),
             ]
             row += [share["value"], apart]
         rows.append(row)

@@ -210,7 +210,7 @@ def test_a_run_of_points_is_trained_judged_sampled_and_asked(
     figures = trained.results["metrics"]
     assert set(figures) == {"covered_modes", "high_quality", "wasserstein", "critic_gap"}
     page = (trained.folder / "report.html").read_text()
-    for title in ("Samples, over the true density", "What must be moved", "Loss of each turn", "what must be moved"):
+    for title in ("Samples, over the true density", "What must be moved", "Loss of each turn", "along the first axis"):
         assert title in page
     assert "covered modes" in page  # the curve
     assert abilities(trained.task) == ["evaluate", "predict", "sample"]
