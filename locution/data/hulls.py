@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from locution.data.dataset import Dataset, held_out
-from locution.engine import TensorBatches
-from locution.engine.random import generator
+from locution.data.dataset import Dataset
+from locution.data.tours import solved
 from locution.errors import require
 
 NONE = -1  # behind the end of an answer
@@ -96,18 +95,4 @@ class HullsData:
 
     def load(self, seed: int) -> Dataset:
         """Draw the sets and find their hulls."""
-        parts = {
-            name: random_hulls(count, self.points, generator(self.draw, "hulls", number))
-            for number, (name, count) in enumerate(
-                (("test", self.test), ("development", self.development), ("train", self.count))
-            )
-        }
-        return Dataset(
-            TensorBatches(*parts["train"], batch_size=self.batch_size),
-            held_out(*parts["development"]),
-            held_out(*parts["test"]),
-            inputs=(self.points, 2),
-            outputs=self.points,
-            source=f"hulls of {self.points} points",
-            sizes={"ends": True},
-        )
+        return solved(self, "hulls", self.points, random_hulls, f"hulls of {self.points} points", ends=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from locution.errors import require
 
 MOST = 12  # cities: work and memory double with each more
 AT_ONCE = 2048
+Draw = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def tour_lengths(points: Tensor, tours: Tensor) -> Tensor:
@@ -129,17 +132,25 @@ class ToursData:
 
     def load(self, seed: int) -> Dataset:
         """Draw the maps and solve them."""
-        parts = {
-            name: random_tours(count, self.cities, generator(self.draw, "tours", number))
-            for number, (name, count) in enumerate(
-                (("test", self.test), ("development", self.development), ("train", self.count))
-            )
-        }
-        return Dataset(
-            TensorBatches(*parts["train"], batch_size=self.batch_size),
-            held_out(*parts["development"]),
-            held_out(*parts["test"]),
-            inputs=(self.cities, 2),
-            outputs=self.cities,
-            source=f"tours of {self.cities} cities",
-        )
+        return solved(self, "tours", self.cities, random_tours, f"tours of {self.cities} cities")
+
+
+def solved(data: Any, name: str, elements: int, draw: Draw, source: str, **sizes: Any) -> Dataset:
+    """Draw questions and their exact answers, in three parts that share none, each by a stream of its own.
+
+    data: says how many there are, and by which `draw`. draw: from a count, the elements of each and a stream, to
+    questions (N, n, 2) and answers (N, m).
+    """
+    counts = (data.test, data.development, data.count)
+    test, development, train = (
+        draw(count, elements, generator(data.draw, name, number)) for number, count in enumerate(counts)
+    )
+    return Dataset(
+        TensorBatches(*train, batch_size=data.batch_size),
+        held_out(*development),
+        held_out(*test),
+        inputs=(elements, 2),
+        outputs=elements,
+        source=source,
+        sizes=sizes,
+    )
