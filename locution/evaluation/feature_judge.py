@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from locution.engine import Engine, TensorBatches, Turn
 from locution.errors import UserError
-from locution.inference.predict import predict
 from locution.losses.basic import CrossEntropy
 from locution.losses.wasserstein import gaussian_wasserstein
 from locution.models.convnet import ConvNetModel
@@ -75,7 +74,8 @@ class FeatureJudge:
 
     def probabilities(self, inputs: Tensor) -> Tensor:
         """Say how likely each class is: (N, C)."""
-        found: Tensor = predict(self.net, inputs).outputs.float().softmax(1)
+        with torch.no_grad():
+            found: Tensor = self.net(inputs).softmax(1)
         return found
 
     def features(self, inputs: Tensor) -> Tensor:
