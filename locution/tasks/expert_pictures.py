@@ -12,6 +12,7 @@ from locution.models.routing import Routing
 from locution.reporting.results import Matrix, Metric, RunResults, Table
 
 MOST = 4096  # examples that are routed
+WHOLE = "a column for each expert; each row adds up to 1"
 
 
 def draw_experts(results: RunResults, model: nn.Module, data: Dataset) -> None:
@@ -47,7 +48,7 @@ def draw_experts(results: RunResults, model: nn.Module, data: Dataset) -> None:
 
 def numbered(experts: int) -> list[str]:
     """Name experts by their numbers, from 1."""
-    return [f"expert {number}" for number in range(1, experts + 1)]
+    return [str(number) for number in range(1, experts + 1)]
 
 
 def figures(routing: Routing, note: str) -> list[Metric]:
@@ -74,7 +75,7 @@ def shared(title: str, routing: Routing, groups: Tensor, names: tuple[str, ...])
     """Say which share of each group of examples (N,) goes to each expert."""
     sent = routing.dispatch.float().mean(1).cpu()  # (N, E)
     rows = [sent[groups == number].mean(0).nan_to_num().tolist() for number in range(len(names))]
-    return Matrix(title, list(names), numbered(routing.experts), rows, "each row adds up to 1")
+    return Matrix(title, list(names), numbered(routing.experts), rows, WHOLE)
 
 
 def by_task(model: nn.Module, data: Dataset, device: torch.device) -> list[Matrix]:
@@ -84,10 +85,10 @@ def by_task(model: nn.Module, data: Dataset, device: torch.device) -> list[Matri
         if one.test is not None:
             for name, routing in routings(model, one.test.inputs[:MOST].to(device)).items():
                 rows.setdefault(name, []).append(routing.share().tolist())
-    names = [f"{data.source} {task}" for task, one in data.tasks.items() if one.test is not None]
+    names = [one.source or task for task, one in data.tasks.items() if one.test is not None]
     layers = mixtures(model)
     return [
-        Matrix(f"Experts of {name}, by task", names, numbered(count(layers[name])), found, "each row adds up to 1")
+        Matrix(f"Experts of {name}, by task", names, numbered(count(layers[name])), found, WHOLE)
         for name, found in rows.items()
     ]
 

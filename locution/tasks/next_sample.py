@@ -32,7 +32,7 @@ from locution.tasks.task import Job
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-LONGEST = 60.0
+LONGEST, SHOWN = 60.0, 4  # seconds that can be asked for; sounds in the report
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class SoundSampling:
     """
 
     seconds: float = 0.5
-    temperature: float = 0.9
+    temperature: float = 1.0
     begin: str = ""
 
     def __post_init__(self) -> None:
         require(0 < self.seconds <= LONGEST, "sampling.seconds", self.seconds, f"a number above 0, up to {LONGEST:g}")
-        require(self.temperature >= 0, "sampling.temperature", self.temperature, "a number from 0, usually 0.8 to 1")
+        require(self.temperature >= 0, "sampling.temperature", self.temperature, "a number from 0, usually 0.9 to 1")
 
 
 class NextSample(WeightsKept):
@@ -107,7 +107,8 @@ class NextSample(WeightsKept):
         said = f"bits fewer than {best}"
         results.metrics.append(Metric("gain", **gain, label=said, group="", better="higher", note=note))
         results.tables.append(Table("Bits a sample, without the network", ("what is known", "bits"), rows))
-        drawn = draw_sounds(model, 4, SoundSampling(seconds=0.25), generator(0, "sound"))
+        begun = held.inputs[:SHOWN, -model.reach :]
+        drawn = draw_sounds(model, len(begun), SoundSampling(seconds=0.125), generator(0, "sound"), begun)
         results.graphs, results.galleries = sound_pictures(model, held, drawn)
         results.limits.append(f"It was trained on synthetic speech of {RATE} samples a second, one sample at a time.")
         return results
@@ -136,7 +137,7 @@ class NextSample(WeightsKept):
         pause = torch.zeros(RATE // 10)
         sounds = torch.cat([torch.cat([one, pause]) for one in drawn])
         write_flac(folder / "samples.flac", sounds.numpy(), RATE)
-        shown = waveforms("Sounds that were drawn", drawn[:4])
+        shown = waveforms("Sounds that were drawn", drawn[:SHOWN])
         return Samples(drawn, graphs=[shown], lines=[f"written: {folder / 'samples.flac'}"])
 
 

@@ -57,9 +57,11 @@ def sound_pictures(model: DilatedNet, held: TensorBatches, drawn: Tensor) -> tup
     coarse = functional.avg_pool1d(chances.sqrt()[None], 2)[0].T.flip(0)  # (128, T'): loud above zero at the top
     note = "time to the right, 128 grades of loudness upwards; dark is likely (the square root of the probability)"
     likely = Gallery("How likely each next sample was", coarse[None, None].numpy(), note)
-    return [wave, looking_back(model, held.inputs[:SHOWN].to(device)), waveforms("Sounds that it drew", drawn)], [
-        likely
-    ]
+    return [
+        wave,
+        looking_back(model, held.inputs[:SHOWN].to(device)),
+        waveforms("How it goes on with speech that it was played", drawn),
+    ], [likely]
 
 
 def looking_back(model: DilatedNet, sounds: Tensor) -> Graph:

@@ -52,7 +52,7 @@ def test_tasks_are_shown_instead_where_the_data_are_of_several() -> None:
     results = RunResults("a run")
     draw_experts(results, sorting(), Dataset(both.train, None, both.test, labels=both.labels, tasks=tasks, source="t"))
     (matrix,) = results.matrices
-    assert list(matrix.rows) == ["t 0", "t 1"]
+    assert list(matrix.rows) == ["0", "1"]
     assert [list(row) for row in matrix.values] == [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
 
 

@@ -42,7 +42,7 @@ def test_a_run_is_judged_beside_those_who_know_little_and_has_its_pictures(run: 
     for title in (
         "Speech, and the next sample",
         "How far back it looks",
-        "Sounds that it drew",
+        "How it goes on with speech",
         "How likely each next",
     ):
         assert title in report
