@@ -83,6 +83,20 @@ def test_openings_are_those_of_the_network_itself(kind: type[nn.RNNBase], gates:
                 torch.testing.assert_close(h, states[:, t], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [(nn.LSTM, {"input": 0, "forget": 1, "output": 3}), (nn.GRU, {"reset": 0, "update": 1})],
+)
+def test_gates_bear_the_names_of_torchs_rows(kind: type[nn.RNNBase], rows: dict[str, int]) -> None:
+    """At the first step there is no state yet: a gate is its rows of the weights, and nothing else."""
+    torch.manual_seed(0)
+    cells, x = kind(3, 5, batch_first=True), numbers(4, 7, 3)
+    scores = x[:, 0] @ cells.weight_ih_l0.T + cells.bias_ih_l0 + cells.bias_hh_l0
+    for name, opening in gate_openings(cells, x).items():
+        at = rows[name]
+        torch.testing.assert_close(opening[:, 0], scores[:, 5 * at : 5 * at + 5].sigmoid(), rtol=0, atol=1e-6)
+
+
 def test_openings_of_a_layer_above_are_of_what_the_layer_below_says() -> None:
     torch.manual_seed(0)
     both = nn.LSTM(3, 5, 2, batch_first=True)
