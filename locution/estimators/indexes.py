@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ class Index(Protocol):
 
     def candidates(self, rows: Floats, count: int) -> Places:
         """Find so many candidates for each row (N, D)."""
+
+    def aim(self, effort: int) -> None:
+        """Look at more or at less from now on."""
 
 
 def exact_neighbours(rows: Floats, points: Floats, count: int) -> Places:
@@ -74,6 +78,9 @@ class Exact:
     def candidates(self, rows: Floats, count: int) -> Places:
         return exact_neighbours(rows, self.points, count)
 
+    def aim(self, effort: int) -> None:
+        """It looks at all in any case."""
+
 
 def faiss_library() -> Any:
     """Load faiss, or say how to get it."""
@@ -89,8 +96,9 @@ def faiss_library() -> Any:
 class Faiss:
     """An index of faiss, asked in single precision about points moved to lie around 0."""
 
-    def __init__(self, index: Any, points: Floats, shortlist: int) -> None:
+    def __init__(self, index: Any, points: Floats, shortlist: int, aim: Callable[[int], None]) -> None:
         self.index, self.middle, self.shortlist, self.size = index, points.mean(0), shortlist, len(points)
+        self.aim = aim
         near = self._near(points)
         index.train(near)
         index.add(near)
@@ -119,8 +127,13 @@ def hnsw(points: Floats, links: int, building: int, effort: int) -> Faiss:
     hierarchical navigable small world graphs", algorithms 1 to 5.
     """
     index = faiss_library().IndexHNSWFlat(points.shape[1], links)
-    index.hnsw.efConstruction, index.hnsw.efSearch = building, effort
-    return Faiss(index, points, shortlist=1)
+    index.hnsw.efConstruction = building
+
+    def aim(effort: int) -> None:
+        index.hnsw.efSearch = effort
+
+    aim(effort)
+    return Faiss(index, points, shortlist=1, aim=aim)
 
 
 def ivf_pq(points: Floats, cells: int, effort: int, codes: int, shortlist: int) -> Faiss:
@@ -143,7 +156,12 @@ def ivf_pq(points: Floats, cells: int, effort: int, codes: int, shortlist: int) 
     require(width % codes == 0, "neighbours.codes", codes, f"a number that divides {width}, the features of a point")
     bits = min(8, int(np.log2(count)))  # no more entries in a code book than points to learn them from
     index = faiss.IndexIVFPQ(faiss.IndexFlatL2(width), width, cells, codes, bits)
-    index.nprobe, index.cp.min_points_per_centroid, index.pq.cp.min_points_per_centroid = min(effort, cells), 1, 1
-    found = Faiss(index, points, shortlist)
+    index.cp.min_points_per_centroid, index.pq.cp.min_points_per_centroid = 1, 1
+
+    def aim(effort: int) -> None:
+        index.nprobe = min(effort, cells)
+
+    aim(effort)
+    found = Faiss(index, points, shortlist, aim)
     found.quantizer = index.quantizer  # type: ignore[attr-defined]  # faiss itself does not keep it alive
     return found

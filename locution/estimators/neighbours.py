@@ -100,6 +100,16 @@ class NearestNeighbours(Estimator):
         super().load_state_dict(state)
         self._index = self._built(self.points_)
 
+    def aim(self, effort: int) -> Self:
+        """Look at more or at less from now on, in the index that is there."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self, "points_")
+        require(effort >= 1, "neighbours.effort", effort, "a whole number from 1")
+        self.effort = effort
+        self._index.aim(effort)
+        return self
+
     def _built(self, points: Floats) -> Index:
         if self.index == "hnsw":
             return hnsw(points, self.links, self.building, self.effort or 128)

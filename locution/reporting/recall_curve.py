@@ -31,8 +31,9 @@ def recall_and_speed(
     lines = {}
     for index, tried in efforts.items():
         shares, speeds = [], []
+        built = NearestNeighbours(index=index).fit(points)
         for effort in tried:
-            built = NearestNeighbours(index=index, effort=effort).fit(points)
+            built.aim(effort)
             begun = perf_counter()
             found = built.kneighbors(queries, count)[1]
             speeds.append(len(found) / (perf_counter() - begun))

@@ -137,7 +137,7 @@ class Contrast(WeightsKept):
         learnt = judged.place(model, train.inputs, early)
         results.metrics.append(judged.probes(learnt, train.targets, vectors, classes, f"{len(held)} test examples"))
         results.tables = judged.both_sides_of_the_head(model, train, held, early, results.metrics)
-        if isinstance(model, TwoTowers):
+        if isinstance(model, TwoTowers) and isinstance(held.inputs, dict):
             asked = f"{len(held)} test pictures, each against all captions of each digit"
             results.metrics.insert(0, judged.zero_shot(model, pixels, classes, data.labels, asked))
             results.metrics.insert(1, judged.found_by_caption(model, held, f"{len(held)} captions of the test set"))
@@ -165,7 +165,7 @@ class Contrast(WeightsKept):
         job = self.prepare(recipe, quiet=True)
         model, early = self.load(recipe, job, folder), self.before_head(recipe)
         data: Dataset = judged.pictures_only(job.data)
-        texts = [text for text in inputs if is_text(text)] if isinstance(model, TwoTowers) else []
+        texts = [text for text in inputs if is_text(text)] if isinstance(job.data.train.inputs, dict) else []
         others = [text for text in inputs if text not in texts]
         if not texts:
             return placed(data, others, part, lambda rows: judged.place(model, rows, early))

@@ -71,6 +71,9 @@ def test_what_was_not_found_is_infinitely_far_and_has_no_vote() -> None:
         def candidates(self, rows: Any, count: int) -> Any:
             return np.array([[0, -1, -1]])
 
+        def aim(self, effort: int) -> None:
+            """It sees nothing in any case."""
+
     learnt._index = Blind()
     assert learnt.predict_proba([[5.0]]).tolist() == [[1.0, 0.0]]
 
@@ -128,3 +131,15 @@ def test_without_classes_it_finds_and_says_that_it_cannot_predict() -> None:
     assert found.kneighbors(np.eye(3))[1].tolist() == [[0], [1], [2]]
     with pytest.raises(UserError, match="fitted without classes y; allowed: kneighbors, or fit"):
         found.predict(np.eye(3))
+
+
+@pytest.mark.parametrize("index", ["hnsw", "ivf_pq"])
+def test_an_index_that_is_there_looks_at_more_or_less_as_it_is_told(index: str) -> None:
+    points = np.random.default_rng(3).normal(size=(800, 16))
+    built, truth = NearestNeighbours(index=index).fit(points), NearestNeighbours().fit(points).kneighbors(points, 10)[1]
+    for effort in (1, 40):
+        again = NearestNeighbours(index=index, effort=effort).fit(points).kneighbors(points, 10)[1]
+        found = built.aim(effort).kneighbors(points, 10)[1]
+        assert abs(recall(found, truth) - recall(again, truth)) < 0.02
+    little, much = (recall(built.aim(effort).kneighbors(points, 10)[1], truth) for effort in (1, 40))
+    assert little < much - 0.05
