@@ -231,6 +231,15 @@ def test_gradient_norms_are_those_of_each_turn_before_any_method_and_also_of_a_t
     assert "generator_gradient_norm" not in last[10]  # it acted last at step 9, which was logged
 
 
+def test_the_last_record_has_the_gradient_norms_of_every_turns_last_step() -> None:
+    seen = Seen()
+    engine(observers=[seen, GradientNorms(per_layer=False)], log_every=50, every=5, measure_every=99).fit(
+        data(), steps=12
+    )
+    last = next(record.values for record in seen.records if record.step == 12)
+    assert {"critic_gradient_norm", "generator_gradient_norm"} <= set(last)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6, 7, 12])
 def test_resuming_with_turns_equals_never_stopping(stop: int) -> None:
     methods = [part("method", name)() for name in ("averaging", "lookahead")]
