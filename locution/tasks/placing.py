@@ -14,6 +14,7 @@ from locution.engine import TensorBatches
 from locution.engine.batch import Batch
 from locution.errors import UserError, unknown
 from locution.models.features import rows, weighted_layers
+from locution.models.mlp import depth
 from locution.tasks.abilities import Embedding
 from locution.tasks.inputs import EXAMPLE, read_input
 
@@ -96,11 +97,11 @@ def before_last(model: nn.Module, inputs: Any, batch_size: int = 256) -> Tensor:
     space", section 1.
     """
     layers = weighted_layers(model)
-    if len(layers) < 2:
-        count = "one" if layers else "none"
-        raise UserError(f"the model has {count} layer of weights; allowed: two or more, to have features between them.")
+    if not layers or depth(model) < 2:  # the cells of a recurrent network have weights, but under names of their own
+        raise UserError("the model has not two layers of weights; allowed: two or more, to have features between them.")
     name, last = list(layers.items())[-1]
     came: list[Tensor] = []
+    found: list[Tensor] = []
     handle = last.register_forward_pre_hook(lambda _, given: came.append(rows(given[0].detach(), last).cpu()))
     device = next(model.parameters()).device
     training, whole = model.training, Batch(inputs)
@@ -108,11 +109,12 @@ def before_last(model: nn.Module, inputs: Any, batch_size: int = 256) -> Tensor:
         with torch.no_grad():
             for start in range(0, len(whole), batch_size):
                 part = whole.rows(start, min(start + batch_size, len(whole))).to(device)
+                came.clear()
                 model.eval()(part.inputs)
+                if not came or any(len(one) != len(part) for one in came):
+                    raise UserError(f"layer '{name}' came upon no row for each input; allowed: a last layer that does.")
+                found.append(torch.stack(came).mean(0))  # of a layer that is called at each step, the mean over them
     finally:
         handle.remove()
         model.train(training)
-    found = torch.cat(came) if came else torch.empty(0)
-    if len(found) != len(whole):
-        raise UserError(f"layer '{name}' gives {len(found)} features for {len(whole)} inputs; allowed: one each.")
-    return found
+    return torch.cat(found)
