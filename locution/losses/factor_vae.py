@@ -144,7 +144,8 @@ class FactorVAE:
     def turns(self, optimizer: Any) -> list[Turn]:
         """Name the two turns: the critic's, then the autoencoder's with the optimizer of the recipe."""
         critic = partial(torch.optim.Adam, lr=self.critic_lr, betas=(0.5, 0.9))
-        return [Turn(self.criticise, critic, of_critic), Turn(self, optimizer, of_vae)]
+        first = Turn(self.criticise, critic, of_critic, name="critic")
+        return [first, Turn(self, optimizer, of_vae, name="autoencoder")]  # the loss of a record is the last one's
 
 
 def of_critic(model: nn.Module) -> Iterable[nn.Parameter]:

@@ -16,7 +16,7 @@ from locution.evaluation.intervals import bootstrap
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
 from locution.losses.elbo import ELBO, gaussian_surprise
-from locution.models.bayesian_linear import BayesianLinear, exact_posterior
+from locution.models.bayesian_linear import BayesianLinear, BayesianLinearModel, exact_posterior
 from locution.models.gaussian_posterior import divergence_between
 from locution.reporting.results import Graph, Metric, RunResults, Table
 from locution.tasks.inputs import read_input
@@ -56,9 +56,9 @@ class Bayesian(WeightsKept):
         data = recipe.part("data").load(recipe.seed)
         if data.labels or data.outputs != 1 or not isinstance(data.train, TensorBatches):
             raise UserError(f"the data are {data.describe()}; allowed for a Bayesian regression: one number to answer.")
-        model = recipe.part("model", **{"examples": len(data.train), **data.sizes}).build(data.inputs, data.outputs)
-        if not isinstance(model, BayesianLinear):
+        if not isinstance(recipe.part("model"), BayesianLinearModel):
             raise UserError(f"model '{recipe.model.get('name')}' has no posterior; allowed here: bayesian_linear.")
+        model = recipe.part("model", **{"examples": len(data.train), **data.sizes}).build(data.inputs, data.outputs)
         turn = Turn(objective, recipe.part("optimizer").build)
         return Job(model, [turn], data.train, [GradientNorms()], data)
 
@@ -184,6 +184,6 @@ def density(mean: Tensor, covariance: Tensor, wanted: Tensor, exact: Tensor) -> 
         "found": (mean[1], covariance[1, 1].sqrt()),
         "exact": (wanted[1], exact[1, 1].sqrt()),
     }.items():
-        surprise = gaussian_surprise(middle.expand(PLACES), x, float(spread))
+        surprise = gaussian_surprise(middle.expand(PLACES, 1), x[:, None], float(spread))
         lines[name] = (x.tolist(), surprise.neg().exp().tolist())
     return Graph("The posterior of the slope", lines, across="w1", note="how likely each value of it is")

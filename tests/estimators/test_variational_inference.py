@@ -62,15 +62,15 @@ def test_bayesian_regression_is_found_with_its_whole_covariance() -> None:
     def log_joint(w: Tensor) -> Tensor:
         return gaussian(w, 0.0, 3.0) + gaussian(targets - w @ features.T, 0.0, 0.5)
 
-    found = variational_inference(log_joint, 2, steps=500)
+    found = variational_inference(log_joint, 2)
     assert float(divergence_between(found.mean, found.covariance, mean, covariance)) < 1e-4
     spread = 9 * features @ features.T + 0.25 * torch.eye(15)
     evidence = float(MultivariateNormal(torch.zeros(15), spread).log_prob(targets))
     assert found.elbo == pytest.approx(evidence, abs=1e-3)
 
-    field = variational_inference(log_joint, 2, covariance="diagonal", draws=64, steps=500)
+    field = variational_inference(log_joint, 2, covariance="diagonal", draws=64)
     narrow = 1 / torch.linalg.inv(covariance).diagonal()  # Bishop, 2006, eq. 10.15 and around
-    torch.testing.assert_close(field.covariance, torch.diag(narrow), rtol=0.05, atol=0)
+    torch.testing.assert_close(field.covariance, torch.diag(narrow), rtol=0.1, atol=0)
     torch.testing.assert_close(field.mean, mean, rtol=0, atol=0.02)
     gap = float(divergence_between(mean, torch.diag(narrow), mean, covariance))
     assert field.elbo == pytest.approx(evidence - gap, abs=0.03), "the bound misses by what the mean field cannot say"
