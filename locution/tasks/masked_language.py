@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,10 +54,11 @@ class MaskedLanguage(WeightsKept):
 
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Read the text, learn its tokens and build the model."""
-        data: Dataset = recipe.part("data").load(recipe.seed)
-        objective = recipe.part("objective", vocabulary=len(text_of(recipe, data).tokenizer))
+        objective = recipe.part("objective")
         if not isinstance(objective, MaskedToken):
             raise UserError(f"objective '{recipe.objective.get('name')}' came; allowed here: masked_token.")
+        data: Dataset = recipe.part("data").load(recipe.seed)
+        objective = replace(objective, vocabulary=len(text_of(recipe, data).tokenizer))
         return prepared(recipe, objective, data, causal=False)
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:

@@ -29,8 +29,8 @@ TOKENIZER = "tokenizer.json"
 
 def prepared(recipe: Recipe, objective: Any, data: Dataset, *, causal: bool) -> Job:
     """Build a language model for these data, and what watches it; refuse data that are no text, and other models."""
-    prose = text_of(recipe, data)
-    model = recipe.part("model", vocabulary=len(prose.tokenizer)).build(data.inputs, data.outputs)
+    text_of(recipe, data)
+    model = recipe.part("model").build(data.inputs, data.outputs)
     check(recipe, model, causal=causal)
     with torch.no_grad():
         objective(model.eval(), first_batch(data).rows(0, 1))
@@ -95,5 +95,5 @@ def check_same(data: Dataset, folder: Path) -> None:
 def opened(task: WeightsKept, recipe: Recipe, folder: Path) -> tuple[LanguageTransformer, Tokenizer]:
     """Open a run's model and tokenizer from its folder alone, without the text that it learnt from."""
     tokenizer, length = read_tokenizer(folder)
-    model = recipe.part("model", vocabulary=len(tokenizer)).build((length,), len(tokenizer))
+    model = recipe.part("model").build((length,), len(tokenizer))
     return language(WeightsKept.load(task, recipe, Job(model, [], None), folder)), tokenizer

@@ -1,0 +1,237 @@
+"""Language models as runs: trained, judged beside n-grams, asked again from their folders alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from locution.beginning import build_task
+from locution.data.byte_pairs import Tokenizer
+from locution.errors import UserError
+from locution.recipe import resolve
+from locution.runs import Run, resume, train
+from locution.tasks.abilities import Generation, able
+from locution.tasks.language import Language, Writing
+from locution.tasks.masked_language import fill, with_gaps
+from locution.tasks.tokens_kept import TOKENIZER, read_tokenizer
+
+SMALL = ("data.vocabulary=280", "data.length=32", "model.width=16", "model.heads=2", "model.layers=1", "steps=12")
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train("texts/causal", *SMALL, f"run_dir={tmp_path_factory.mktemp('runs') / 'causal'}", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(
+        "texts/masked",
+        *SMALL,
+        "data.development=0",
+        f"run_dir={tmp_path_factory.mktemp('runs') / 'masked'}",
+        quiet=True,
+    )
+
+
+def generated(run: Run, *prompts: str, **wishes: float) -> list[str]:
+    found: list[str] = able(run.task, "generate", run.folder).generate(
+        run.recipe,
+        run.folder,
+        prompts,
+        Generation(**wishes),  # type: ignore[arg-type]
+    )
+    return found
+
+
+def test_a_causal_run_is_judged_beside_n_grams_with_pictures(causal: Run) -> None:
+    metrics = causal.results["metrics"]
+    for name in ("bits_per_byte", "ngram_bits_per_byte", "perplexity", "ngram_perplexity", "bits_saved"):
+        assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    saved = metrics["ngram_bits_per_byte"]["value"] - metrics["bits_per_byte"]["value"]
+    assert metrics["bits_saved"]["value"] == pytest.approx(saved, abs=2e-3)
+    assert 1.5 < metrics["byte_ngram_bits_per_byte"]["value"] < 2.0
+    report = (causal.folder / "report.html").read_text(encoding="utf-8")
+    for title in ("Attention of block 1", "What context is worth", "What it writes"):
+        assert title in report
+    assert "kernel" in report
+
+
+def test_evaluating_again_gives_the_same_figures(causal: Run, masked: Run) -> None:
+    for run in (causal, masked):
+        assert run.evaluate().as_json()["metrics"] == run.results["metrics"]
+
+
+def test_generation_answers_with_the_prompt_and_what_follows(causal: Run) -> None:
+    both = generated(causal, "The for", "日本 🙂", "", length=8)
+    assert [text.startswith(given) for text, given in zip(both, ("The for", "日本 🙂", ""), strict=True)] == [True] * 3
+    assert both == generated(causal, "The for", "日本 🙂", "", length=8)
+    assert both == generated(causal, "The for", "日本 🙂", "", length=8, cache=False)
+    assert both != generated(causal, "The for", "日本 🙂", "", length=8, seed=1)
+    assert len(set(generated(causal, "a", "a", "a", length=30))) == 3  # texts of one call are drawn apart
+    long = "a b " * 100
+    assert generated(causal, long, length=5) == generated(causal, long, length=5, cache=False)
+
+
+def test_what_is_written_commands_no_terminal(causal: Run) -> None:
+    written = "".join(generated(causal, "", "", "", length=120, temperature=50.0))
+    assert "\x1b" not in written
+    assert "\x00" not in written
+
+
+def test_samples_are_texts_and_their_tokens(causal: Run) -> None:
+    task = able(causal.task, "sample", causal.folder)
+    drawn = task.sample(causal.recipe, causal.folder, 3, 0, Writing(length=6, prompt="The"))
+    assert len(drawn.values) == 3
+    assert [line for line in drawn.lines if line.startswith("[")][:3] == ["[1]", "[2]", "[3]"]
+    assert sum(line.startswith("The") for line in drawn.lines) == 3
+    again = task.sample(causal.recipe, causal.folder, 3, 1, Writing(length=6, prompt="The"))
+    assert drawn.lines != again.lines
+
+
+def test_predict_names_the_likeliest_next_tokens(causal: Run) -> None:
+    (line,) = causal.predict(["The "])
+    chances = [float(word.strip("()")) for word in line.replace(",", " ").split() if word.startswith("(0.")]
+    assert len(chances) == 5
+    assert chances == sorted(chances, reverse=True)
+    assert sum(chances) <= 1
+
+
+def test_a_run_answers_with_its_own_tokenizer_and_without_its_text(
+    causal: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from locution.data.prose import ProseData
+
+    before = generated(causal, "The", length=8)
+
+    def gone(self: ProseData, seed: int) -> None:
+        raise AssertionError("the text was read")
+
+    monkeypatch.setattr(ProseData, "load", gone)
+    assert generated(causal, "The", length=8) == before
+
+
+def test_a_run_of_another_python_is_not_judged_by_this_ones_text(causal: Run, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    copied.mkdir()
+    for file in causal.folder.iterdir():
+        if file.is_file():
+            (copied / file.name).write_bytes(file.read_bytes())
+    kept = json.loads((copied / TOKENIZER).read_text())
+    kept["tokenizer"]["merges"][-1] = [2, 3]
+    (copied / TOKENIZER).write_text(json.dumps(kept))
+    run = Run.open(copied)
+    with pytest.raises(UserError, match="the text of this Python is another than that of"):
+        run.evaluate()
+    assert generated(run, "The", length=3)
+    (copied / TOKENIZER).write_text("{}")
+    with pytest.raises(UserError, match=r"tokenizer\.json cannot be read"):
+        read_tokenizer(copied)
+    (copied / TOKENIZER).unlink()
+    with pytest.raises(UserError, match=r"has no tokenizer\.json"):
+        read_tokenizer(copied)
+
+
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from locution.engine import Observer, Stop
+
+    class Break(Observer):
+        def watch(self, record: object) -> Stop | None:
+            raise KeyboardInterrupt
+
+    words = (*SMALL, "data.development=0", "checkpoint_every=0", "log_every=7")
+    whole = train("texts/masked", *words, f"run_dir={tmp_path / 'whole'}", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        train("texts/masked", *words, f"run_dir={tmp_path / 'broken'}", quiet=True, watchers=[Break()])
+    again = resume(tmp_path / "broken", quiet=True)
+    one, other = (load_file(run.folder / "model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# Gaps ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_masked_run_is_judged_beside_frequencies(masked: Run) -> None:
+    metrics = masked.results["metrics"]
+    for name in ("masked_accuracy", "unigram_accuracy", "masked_surprise", "unigram_surprise", "nats_saved"):
+        assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    report = (masked.folder / "report.html").read_text(encoding="utf-8")
+    assert "What it fills in" in report
+    assert "Attention of block 1" in report
+
+
+def test_gaps_take_the_space_before_them_along() -> None:
+    tokenizer = Tokenizer([])
+    assert with_gaps(tokenizer, "[MASK]") == [1]
+    assert with_gaps(tokenizer, "a [MASK] b[MASK]") == [99, 1, 34, 100, 1]
+
+
+def test_a_gap_is_filled_with_the_likeliest_token_and_never_with_a_mark(masked: Run) -> None:
+    both = masked.predict(["The [MASK] statement", "[MASK][MASK]"])
+    assert all("[MASK]" not in line and "<end>" not in line for line in both)
+    assert both[0].startswith("The")
+    assert " statement  [" in both[0]
+    assert both[1].count(";") >= 1
+
+
+def test_what_cannot_be_filled_is_one_line(masked: Run) -> None:
+    with pytest.raises(UserError, match="'no gap' has no gap; allowed: a text with"):
+        masked.predict(["no gap"])
+    with pytest.raises(UserError, match="tokens came; allowed: up to 31"):
+        masked.predict(["[MASK]" + " word" * 100])
+
+
+def test_a_masked_run_cannot_go_on_with_a_text_and_says_what_it_can(masked: Run) -> None:
+    with pytest.raises(UserError, match=r"cannot generate; what it can: evaluate, predict"):
+        able(masked.task, "generate", masked.folder)
+
+
+def test_filling_hears_both_sides(masked: Run) -> None:
+    from locution.tasks.tokens_kept import opened
+
+    model, tokenizer = opened(Language(), masked.recipe, masked.folder)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    lines = {fill(model, tokenizer, f"{left} [MASK] {right}").split("  [")[-1] for left in "ab" for right in "cd"}
+    assert len(lines) == 4
+
+
+# What does not go together --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "line"),
+    [
+        (
+            "texts/causal",
+            ["model.causal=false"],
+            r"model\.causal is false: it would see .* allowed: model\.causal=true",
+        ),
+        ("texts/masked", ["model.causal=true"], r"model\.causal is true: it would not see .* model\.causal=false"),
+        ("texts/causal", ["objective.name=masked_token"], "objective 'masked_token' came; allowed here: next_token"),
+        ("texts/masked", ["objective.name=next_token"], "objective 'next_token' came; allowed here: masked_token"),
+        ("texts/causal", ["data={name: digits}"], "data 'digits' are no running text; allowed: data such as prose"),
+        ("texts/masked", ["data={name: digits}"], "data 'digits' are no running text"),
+        ("texts/causal", ["model={name: convnet}"], r"model convnet came upon inputs \(256,\)"),
+        ("texts/causal", ["model={name: mlp}"], "model 'mlp' reads no text; allowed: a model such as language_model"),
+        ("texts/causal", ["data.length=100000"], "tokens came; allowed: from 200000, two passages"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(recipe: str, words: list[str], line: str) -> None:
+    resolved = resolve(recipe, words)
+    with pytest.raises(UserError, match=line) as refused:
+        build_task(resolved).prepare(resolved, quiet=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_no_test_text_is_one_line(tmp_path: Path) -> None:
+    for recipe in ("texts/causal", "texts/masked"):
+        folder = tmp_path / recipe.replace("/", "-")
+        with pytest.raises(UserError, match=r"there is no test text to judge by; allowed: data\.test above 0"):
+            train(recipe, *SMALL[:-1], "steps=1", "data.test=0", f"run_dir={folder}", quiet=True)
