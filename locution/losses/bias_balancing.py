@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from locution.engine.distributed import Group
 from locution.engine.method import Method, Plan, Step
 from locution.errors import require
-from locution.losses.load_balancing import OTHERS, mixtures_of, scores
+from locution.losses.load_balancing import OTHERS, listen
 from locution.models.mixture_of_experts import mixtures
 
 
@@ -41,7 +41,7 @@ class BiasBalancingMethod(Method):
     >>> layer = MixtureOfExperts(2, hidden=3, experts=2)
     >>> _ = layer.router.data.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
     >>> method, step = BiasBalancingMethod(rate=0.1), Step(0, 0, Plan(), layer)
-    >>> _ = layer(torch.eye(2)), method.loss(torch.tensor(0.0), step)  # the first expert has all
+    >>> _ = method.model(layer, Plan())(torch.eye(2)), method.loss(torch.tensor(0.0), step)  # the first expert has all
     >>> method.update(layer, step)
     >>> layer.correction
     tensor([-0.1000,  0.1000])
@@ -65,12 +65,11 @@ class BiasBalancingMethod(Method):
         self.loads: dict[str, dict[int, Tensor]] = {}  # of the step that is being taken: mixture, first row, (E,)
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        mixtures_of(model, self.name)
-        return model
+        return listen(model, self.name)
 
     def loss(self, loss: Tensor, step: Step) -> Tensor:
         for name, layer in mixtures(step.model).items():  # by the row it begins at: a second pass counts once
-            self.loads.setdefault(name, {})[step.first] = layer.dispatch(scores(layer).detach()).sum(0)
+            self.loads.setdefault(name, {})[step.first] = layer.dispatch(layer.take().detach()).sum(0)
         return loss
 
     def update(self, model: nn.Module, step: Step) -> None:

@@ -9,28 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from locution.engine.method import Method, Plan, Step
-from locution.errors import LocutionError, UserError, require
-from locution.models.mixture_of_experts import MixtureOfExperts, mixtures
+from locution.errors import UserError, require
+from locution.models.mixture_of_experts import mixtures
 from locution.models.routing import balance_loss, z_loss
 
 OTHERS = "both pass other inputs through the router; leave one of them out"
 
 
-def mixtures_of(model: nn.Module, method: str) -> dict[str, MixtureOfExperts]:
-    """Find a model's mixtures; refuse a model that has none."""
+def listen(model: nn.Module, method: str) -> nn.Module:
+    """Listen to the routers of a model's mixtures; refuse a model that has none."""
     found = mixtures(model)
     if not found:
-        raise UserError(
-            f"'{method}' came upon a model without experts; allowed: such as model.name=mixture_of_experts."
-        )
-    return found
-
-
-def scores(layer: MixtureOfExperts) -> Tensor:
-    """What the router of a mixture said in the pass that is being made: (M, E)."""
-    if layer.routed is None:
-        raise LocutionError("a mixture of experts was not called in this pass: its load cannot be balanced.")
-    return layer.routed
+        came = f"'{method}' came upon a model without experts"
+        raise UserError(f"{came}; allowed: such as model.name=mixture_of_experts.")
+    for layer in found.values():
+        layer.listened = True
+    return model
 
 
 @dataclass
@@ -46,10 +40,12 @@ class LoadBalancingMethod(Method):
     --------
     weight: of this, next to the objective. z: of the router z-loss, which keeps the router's scores small.
 
+    >>> from locution.models.mixture_of_experts import MixtureOfExperts
     >>> layer = MixtureOfExperts(2, hidden=3, experts=4)
     >>> _ = layer.router.data.copy_(torch.tensor([[50.0, 0.0], [0.0, 50.0], [0.0, 0.0], [0.0, 0.0]]))
-    >>> _ = layer(torch.eye(2))  # two of four experts have all the work
-    >>> LoadBalancingMethod(weight=1.0).loss(torch.tensor(0.0), Step(0, 0, Plan(), layer))
+    >>> method, plan = LoadBalancingMethod(weight=1.0), Plan()
+    >>> _ = method.model(layer, plan)(torch.eye(2))  # two of four experts have all the work
+    >>> method.loss(torch.tensor(0.0), Step(0, 0, plan, layer))
     tensor(2., grad_fn=<AddBackward0>)
 
     Reference: W. Fedus, B. Zoph, N. Shazeer, 2021, "Switch Transformers", eqs. 4 to 6; z: B. Zoph et al., 2022,
@@ -69,12 +65,11 @@ class LoadBalancingMethod(Method):
         require(self.z >= 0, "load_balancing.z", self.z, "a number from 0, usually 0.001")
 
     def model(self, model: nn.Module, plan: Plan) -> nn.Module:
-        mixtures_of(model, self.name)
-        return model
+        return listen(model, self.name)
 
     def loss(self, loss: Tensor, step: Step) -> Tensor:
         for layer in mixtures(step.model).values():
-            logits = scores(layer)[None]  # (1, M, E)
+            logits = layer.take()[None]  # (1, M, E)
             counted = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
             loss = loss + self.weight * balance_loss(logits, counted)[0]
             if self.z:

@@ -72,7 +72,12 @@ def chosen_experts(x: Tensor, gates: Tensor, chosen: Tensor, enter: Tensor, leav
 
 def one_program() -> bool:
     """Say whether the same operations must serve whatever is chosen: under torch.func's vmap, and while compiling."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() or transformed()
+
+
+def transformed() -> bool:
+    """Say whether this runs under one of torch.func's transforms, whose tensors do not outlive them."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
 
 
 def every_expert(x: Tensor, gates: Tensor, chosen: Tensor, enter: Tensor, leave: Tensor) -> Tensor:

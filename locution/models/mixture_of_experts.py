@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from locution.errors import UserError, require
+from locution.errors import LocutionError, UserError, require
 from locution.models.accepted import accept
-from locution.models.experts import Experts, one_program
+from locution.models.experts import Experts, transformed
 from locution.models.mlp import fully_connected
 from locution.models.routing import Routing, biased_gates, router_logits
 
@@ -51,6 +51,7 @@ class MixtureOfExperts(nn.Module):
         self.experts = Experts(experts, width, hidden, width)
         self.shared = nn.Sequential(nn.Linear(width, shared), nn.GELU(), nn.Linear(shared, width)) if shared else None
         self.register_buffer("correction", torch.zeros(experts))
+        self.listened = False  # whether a method wants to hear what the router says
         self.routed: Tensor | None = None  # (M, E), the scores of the pass that is being made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,12 +65,19 @@ class MixtureOfExperts(nn.Module):
         """Send each row to the experts that are chosen for it."""
         rows = x.reshape(-1, x.shape[-1])  # (M, D)
         logits = router_logits(rows, self.router)  # (M, E)
-        if torch.is_grad_enabled() and not one_program():
-            self.routed = logits
+        heard = self.listened and torch.is_grad_enabled() and not transformed()
+        self.routed = logits if heard else None
         found: Tensor = self.experts(rows, *self.choose(logits))  # (M, D)
         if self.shared is not None:
             found = found + self.shared(rows)
         return found.view(x.shape)
+
+    def take(self) -> Tensor:
+        """Hand out what the router said in the pass that is being made, (M, E), and forget it."""
+        routed, self.routed = self.routed, None
+        if routed is None:
+            raise LocutionError("a mixture of experts was not called in this pass: its load cannot be balanced.")
+        return routed
 
     def dispatch(self, logits: Tensor) -> Tensor:
         """Say where scores (M, E) send each row: 1 for those who got it, over how many they are, (M, E)."""

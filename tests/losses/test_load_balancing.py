@@ -53,12 +53,11 @@ def largest(model: nn.Module, inputs: Tensor) -> float:
 
 def test_the_loss_is_the_formula_over_the_whole_batch() -> None:
     """Switch Transformers, eqs. 4 to 6, counted row by row; and ST-MoE, eq. 5."""
-    model = network()
+    model = LoadBalancingMethod().model(network(), Plan())
     batch = Batch(rows(20, 5), torch.zeros(20, dtype=torch.int64))
+    step, layer = Step(0, 0, Plan(), model, batch), mixtures(model)["1"]
     model(batch.inputs)
-    step = Step(0, 0, Plan(), model, batch)
-    logits = mixtures(model)["1"].routed
-    assert logits is not None
+    logits = layer.take()
     first, held, z = [0.0] * 4, [0.0] * 4, 0.0
     for scores in logits.detach():
         share = scores.exp() / scores.exp().sum()
@@ -66,9 +65,12 @@ def test_the_loss_is_the_formula_over_the_whole_batch() -> None:
         held = [h + s / 20 for h, s in zip(held, share.tolist(), strict=True)]
         z += float(scores.exp().sum().log() ** 2) / 20
     balance = 4 * sum(f * p for f, p in zip(first, held, strict=True))
-    found = LoadBalancingMethod(weight=0.3, z=0.2).loss(torch.tensor(1.0), step)
-    assert found.item() == pytest.approx(1 + 0.3 * balance + 0.2 * z, rel=1e-5)
-    assert LoadBalancingMethod(weight=0.3).loss(torch.tensor(1.0), step).item() == pytest.approx(1 + 0.3 * balance)
+    for method, expected in (
+        (LoadBalancingMethod(weight=0.3, z=0.2), 1 + 0.3 * balance + 0.2 * z),
+        (LoadBalancingMethod(weight=0.3), 1 + 0.3 * balance),
+    ):
+        model(batch.inputs)
+        assert method.loss(torch.tensor(1.0), step).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_batch_whose_shares_count_is_not_cut() -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from locution.engine import Engine, TensorBatches, Turn
 from locution.engine.method import Method
 from locution.engine.random import generator
-from locution.errors import UserError
+from locution.errors import LocutionError, UserError
 from locution.losses.basic import CrossEntropy
 from locution.models.experts import chosen_experts, every_expert
 from locution.models.lora import LoRAMethod
@@ -162,25 +162,30 @@ def test_routings_say_what_the_forward_pass_does() -> None:
     assert routing.dispatch.sum(-1).allclose(torch.ones(7, 3))
 
 
-def test_a_copy_has_routed_nothing_and_eval_keeps_nothing() -> None:
+def test_what_a_router_said_is_kept_for_who_listens_and_once() -> None:
     one = layer()
     one(rows(2, 4))
-    assert one.routed is not None
-    assert copy.deepcopy(one).routed is None
-    other = layer()
+    assert one.routed is None
+    one.listened = True
+    one(rows(2, 4))
+    assert copy.deepcopy(one).routed is None, "a copy has routed nothing"
+    torch.testing.assert_close(one.take(), rows(2, 4) @ one.router.T)
+    with pytest.raises(LocutionError, match="was not called in this pass"):
+        one.take()
+    one(rows(2, 4))
     with torch.no_grad():
-        other(rows(2, 4))
-    assert other.routed is None
+        one(rows(2, 4))
+    assert one.routed is None, "what came without a gradient is none of it, and what came before is over"
 
 
 def test_the_router_stays_in_fp32_under_autocast() -> None:
     one, x = layer(), rows(20, 4)
     plain = one.routing(x[None]).dispatch
+    one.listened = True
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(one.routing(x[None]).dispatch, plain)
         one(x)
-    assert one.routed is not None
-    assert one.routed.dtype == torch.float32
+    assert one.take().dtype == torch.float32
 
 
 def test_what_does_not_fit_is_one_line() -> None:
