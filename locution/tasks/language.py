@@ -21,10 +21,11 @@ from locution.models.language_model import LanguageTransformer
 from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, RunResults
 from locution.reporting.writing import writing
-from locution.tasks.abilities import Generation, Samples
+from locution.tasks.abilities import Embedding, Generation, Samples
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.language_judged import attention_pictures, context_worth, figures, kernel_used
 from locution.tasks.task import Job
+from locution.tasks.token_placing import placed_tokens
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ class Language(WeightsKept):
         """Go on with each text; an empty one is begun anew."""
         model, tokenizer = opened(self, recipe, folder)
         return [text + self.went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place words among the tokens of the model, or all of these: they are of no part of the data."""
+        return placed_tokens(self, recipe, folder, inputs)
 
     def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: Writing) -> Samples:
         """Write texts; the examples themselves are their tokens, end marks behind them: (N, length)."""
