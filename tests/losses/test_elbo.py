@@ -15,8 +15,10 @@ from locution.errors import UserError
 from locution.losses.elbo import (
     ELBO,
     bernoulli_surprise,
+    beta_bound,
     bound,
     categorical_divergence,
+    gaussian_divergence,
     gaussian_surprise,
     reconstruction_surprise,
 )
@@ -38,6 +40,18 @@ def test_surprises_are_torchs_own() -> None:
     torch.testing.assert_close(bernoulli_surprise(outputs, x), -Bernoulli(logits=outputs).log_prob(x).flatten(1).sum(1))
     torch.testing.assert_close(gaussian_surprise(outputs, x), -Normal(outputs, 1.0).log_prob(x).flatten(1).sum(1))
     torch.testing.assert_close(reconstruction_surprise(outputs, x, "gaussian"), gaussian_surprise(outputs, x))
+    narrow = -Normal(outputs, 0.3).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(reconstruction_surprise(outputs, x, "gaussian", 0.3), narrow)
+
+
+def test_the_divergence_of_gaussians_is_torchs_own() -> None:
+    stream = torch.Generator().manual_seed(2)
+    means, logs = (torch.randn(4, 3, generator=stream, dtype=torch.float64) for _ in range(2))
+    wanted = kl_divergence(Normal(means, (0.5 * logs).exp()), Normal(0 * means, 1 + 0 * means)).sum(1)
+    torch.testing.assert_close(gaussian_divergence(means, logs), wanted)
+    assert gaussian_divergence(torch.zeros(2, 3), torch.zeros(2, 3)).tolist() == [0.0, 0.0]
+    assert gaussian_divergence(means.bfloat16(), logs.bfloat16()).dtype == torch.float32, "sums want more than bf16"
+    torch.testing.assert_close(beta_bound(wanted, 2 * wanted, 3.0), 7 * wanted)
 
 
 def test_the_bound_never_passes_the_evidence_and_meets_it_where_the_posterior_is_exact() -> None:
@@ -79,10 +93,19 @@ def test_the_loss_is_a_mean_over_weights_and_beta_weighs_the_divergence() -> Non
     assert divergence.tolist() == [1.0, 2.0]
 
 
+def test_a_model_that_answers_is_held_to_the_targets() -> None:
+    x, y = torch.ones(2, 3), torch.tensor([[2.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
+    _, loss = ELBO("gaussian", spread=0.5, explains="targets")(Fixed(), Batch(x, y))
+    surprise = gaussian_surprise(torch.zeros(2, 3), y, 0.5)
+    torch.testing.assert_close(loss, (surprise + torch.tensor([1.0, 2.0])).mean())
+
+
 def test_what_does_not_fit_is_refused_in_one_line() -> None:
     for refuse, line in (
         (lambda: ELBO(beta=-1.0), r"objective\.beta is -1\.0; allowed: "),
         (lambda: ELBO(likelihood="poisson"), r"objective\.likelihood is 'poisson'; allowed: "),  # type: ignore[arg-type]
+        (lambda: ELBO(spread=0.0), r"objective\.spread is 0\.0; allowed: "),
+        (lambda: ELBO(explains="all"), r"objective\.explains is 'all'; allowed: inputs or targets"),  # type: ignore[arg-type]
         (lambda: ELBO()(nn.Identity(), Batch(torch.zeros(1, 2))), "answered with Tensor; allowed for elbo: "),
         (lambda: reconstruction_surprise(torch.zeros(1, 2), torch.zeros(1, 3)), r"\(1, 2\); allowed: \(1, 3\)"),
     ):

@@ -13,7 +13,9 @@ from locution.errors import UserError
 from locution.models.categorical_vae import CategoricalVAE, CategoricalVAEModel
 from locution.recipe import resolve
 from locution.runs import Run, train
-from locution.tasks.reconstruction import DRAWS, Reconstruction, judged, pictures, without_answers
+from locution.tasks.described_pictures import pictures
+from locution.tasks.describing import DRAWS, judged
+from locution.tasks.reconstruction import Reconstruction, without_answers
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
         (lambda: CategoricalVAEModel(widths=(0,)), r"model\.widths is \[0\]; allowed: "),
         (
             lambda: Reconstruction().prepare(resolve("digits/categorical_vae", ["objective={name: mse}"])),
-            "allowed here: elbo",
+            "allowed here: elbo, factor_vae, reconstruction_error",
         ),
         (
             lambda: Reconstruction().prepare(resolve("digits/categorical_vae", ["data={name: sinusoids}"])),
