@@ -22,6 +22,7 @@ from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
 from locution.tasks.depth import depth_pictures
+from locution.tasks.attention_drawn import attention_drawn
 from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.figures import check_figures, more_figures
@@ -91,7 +92,7 @@ class Supervised(WeightsKept):
         results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
         results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
-        results.galleries += turned_pictures(model, held.inputs)
+        results.galleries += turned_pictures(model, held.inputs) + attention_drawn(model, held.inputs)
         results.graphs += depth_pictures(recipe.part("model", **data.sizes), data, recipe.seed)
         draw_gates(results, model, held.inputs)
         draw_experts(results, model, data)
