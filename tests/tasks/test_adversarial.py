@@ -214,12 +214,15 @@ def test_a_run_of_points_is_trained_judged_sampled_and_asked(
         assert title in page
     assert "covered modes" in page  # the curve
     assert abilities(trained.task) == ["evaluate", "predict", "sample"]
-    drawn = trained.task.sample(trained.recipe, trained.folder, 30, 1, GANSampling())  # type: ignore[attr-defined]
-    again = trained.task.sample(trained.recipe, trained.folder, 30, 1, GANSampling())  # type: ignore[attr-defined]
-    other = trained.task.sample(trained.recipe, trained.folder, 30, 2, GANSampling(scale=0.5))  # type: ignore[attr-defined]
+    asked = [(1, 1.0), (1, 1.0), (2, 1.0), (1, 0.5)]
+    drawn, again, other, near = (
+        trained.task.sample(trained.recipe, trained.folder, 30, seed, GANSampling(scale))  # type: ignore[attr-defined]
+        for seed, scale in asked
+    )
     assert drawn.values.shape == (30, 2)
     assert torch.equal(drawn.values, again.values)
     assert not torch.equal(drawn.values, other.values)
+    assert near.values.std() < drawn.values.std()
     assert len(drawn.galleries) == 1
     assert trained.predict(["2,0"])[0].startswith("critic's score ")
     assert trained.evaluate().as_json()["metrics"] == figures
