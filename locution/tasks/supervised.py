@@ -21,8 +21,8 @@ from locution.models.shapes import explained
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
-from locution.tasks.depth import depth_pictures
 from locution.tasks.attention_drawn import attention_drawn
+from locution.tasks.depth import depth_pictures
 from locution.tasks.elsewhere import judged_elsewhere
 from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.figures import check_figures, more_figures
