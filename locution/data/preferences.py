@@ -17,7 +17,7 @@ from locution.engine.batches import TensorBatches
 from locution.engine.random import generator
 from locution.errors import LocutionError, require
 
-KINDS = ("whole", "rambling", "elsewhere")  # of answers, the best first
+KINDS = ("whole", "elsewhere", "rambling")  # of answers, the best first
 PARAGRAPH = re.compile(r"[^\n]+(?:\n[^\n]+)*")
 STOP = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"*])")
 FEWEST = 8  # words of a sentence that is cut in two
@@ -85,8 +85,8 @@ def pairs(
 ) -> tuple[dict[str, Tensor], Asked]:
     """Make a pair of two kinds of answers to each question, the better first.
 
-    The best answer ends the sentence, and there it ends. Worse is one that goes on with what comes next and finds no
-    end within `answer` tokens; the worst ends another sentence. Which two of the three come is drawn by the seed.
+    The best answer ends the sentence, and there it ends. Worse is one that ends another sentence; the worst goes on with
+    what comes next, and finds no end within `answer` tokens. Which two of the three come is drawn by the seed.
 
     Returns tokens (N, 2, length) and answer (N, 2, length), True where the answer stands; what is behind it are ends.
     """
@@ -104,8 +104,8 @@ def pairs(
         left_out = KINDS[int(turns[at])]
         two = tuple(kind for kind in KINDS if kind != left_out)
         begins = [END, *tokenizer.encode(one.begins)]
-        short = max(len(endings[kind]) for kind in two) <= answer and len(endings["whole"]) < answer
-        if other is not one and short and len(begins) + answer <= length:
+        fits = max(map(len, endings.values())) == len(endings["rambling"]) == answer > len(endings["whole"])
+        if other is not one and fits and len(begins) + answer <= length:
             rows.append([(begins, endings[kind]) for kind in two])
             kept.append(one.begins)
             kinds.append((two[0], two[1]))
@@ -153,8 +153,8 @@ class Pairs:
 class PreferencesData:
     """Pairs of answers to how a sentence of Python's documentation goes on, of which one is preferred.
 
-    The rule stands in for a person's liking: best is an answer that ends the sentence and stops; worse one that goes on
-    and on; worst one that ends another sentence. Tokens and chapters are those of `prose`: what a pair of the test
+    The rule stands in for a person's liking: best is an answer that ends the sentence and stops; worse one that ends
+    another sentence; worst one that goes on and on. Tokens and chapters are those of `prose`: what a pair of the test
     begins with, nobody has seen in training.
 
     Settings

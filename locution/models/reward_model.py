@@ -28,8 +28,9 @@ class RewardTransformer(nn.Module):
     >>> import torch
     >>> _ = torch.manual_seed(0)
     >>> model = RewardTransformer(LanguageTransformer(10, context=8, width=16, layers=1, heads=2))
-    >>> model(torch.tensor([[1, 2, 3]]))  # it begins without a preference
-    tensor([[0., 0., 0.]], grad_fn=...)
+    >>> rewards, other = model(torch.tensor([[1, 2, 3]])), model(torch.tensor([[1, 2, 9]]))
+    >>> (rewards == other).tolist()  # of the same words, the same reward
+    [[True, True, False]]
 
     Reference: N. Stiennon et al., 2020, "Learning to summarize from human feedback", section 3.4; D. Ziegler et al.,
     2019, "Fine-tuning language models from human preferences", section 2.
@@ -40,7 +41,7 @@ class RewardTransformer(nn.Module):
         self.check = language.check
         self.embedding, self.blocks = language.embedding, language.blocks
         self.reward = nn.Linear(self.embedding.embedding_dim, 1)
-        nn.init.zeros_(self.reward.weight)
+        nn.init.normal_(self.reward.weight, std=(self.embedding.embedding_dim + 1) ** -0.5)
         nn.init.zeros_(self.reward.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def by_kinds(rewards: Tensor, data: Dataset) -> Table:
         if len(ahead):
             share = f"{float((ahead > 0).float().mean()):.3f}"
             rows.append([better, worse, len(ahead), share, f"{float(ahead.mean()):.3f}"])
-    note = "whole: ends the sentence and stops; rambling: goes on and on; elsewhere: ends another sentence"
+    note = "whole: ends the sentence and stops; elsewhere: ends another sentence; rambling: goes on and on"
     return Table("Which answer is ahead", ["better", "worse", "pairs", "better ahead", "margin"], rows, note)
 
 

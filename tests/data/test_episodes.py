@@ -163,3 +163,11 @@ def test_names_fit_what_a_world_shows() -> None:
 def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"data\.{setting} is {value}; allowed: "):
         EpisodesData(**{setting: value})
+
+
+def test_actions_are_counted_from_where_a_world_counts_them(actor: ActorCritic) -> None:
+    worlds, shifted = Worlds("CartPole-v1", 1), Worlds("CartPole-v1", 1)
+    shifted.first = 1
+    worlds.begin([1])
+    shifted.begin([1])
+    assert torch.equal(worlds.step(torch.tensor([1]))[0], shifted.step(torch.tensor([0]))[0])

@@ -10,14 +10,18 @@ import torch
 from torch import nn
 
 from locution.data.worlds import Worlds
-from locution.engine import Observer, Record
+from locution.engine import Engine, Observer, Record
+from locution.engine.method import Method, Plan
 from locution.engine.random import stream_key
 from locution.errors import UserError
 from locution.inference.acting import play
+from locution.recipe import resolve
 from locution.runs import Run, resume, train
 from locution.tasks import reinforcement
+from locution.tasks.acting import Acting
+from locution.tasks.reinforcement import Reinforcement
 
-SHORT = ("data.length=64", "data.passes=4", "data.batch_size=32", "epochs=4", "log_every=1")
+SHORT = ("data.length=64", "data.passes=4", "data.batch_size=32", "-trapezoid", "epochs=4", "log_every=1")
 
 
 class Stopping(Observer):
@@ -34,7 +38,7 @@ class Stopping(Observer):
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "learnt"
-    return train("cartpole", "seed=100", "epochs=5", f"run_dir={folder}", quiet=True)
+    return train("cartpole", "seed=100", "-trapezoid", "epochs=5", f"run_dir={folder}", quiet=True)
 
 
 def test_a_few_thousand_steps_make_a_policy_ten_times_as_good_as_none(learnt: Run) -> None:
@@ -142,3 +146,29 @@ def test_worlds_step_only_where_they_are_asked_to() -> None:
     alone = Worlds("CartPole-v1", 1)
     assert torch.equal(begun[2], alone.begin([3])[0])
     assert torch.equal(seen[0], alone.step(torch.tensor([1]))[0][0])
+
+
+def test_the_one_that_trains_is_the_one_that_acts(tmp_path: Path) -> None:
+    class Swapping(Method):
+        name = "swapping"
+
+        def model(self, model: nn.Module, plan: Plan) -> nn.Module:
+            return nn.Sequential(model)
+
+    recipe = resolve("cartpole", SHORT)
+    job = Reinforcement().prepare(recipe, quiet=True)
+    engine = Engine(job.model, job.turns, [Swapping()], observers=job.observers, seed=0).fit(job.batches, epochs=1)
+    assert job.batches.model is engine.model
+    assert isinstance(engine.model, nn.Sequential)
+
+
+def test_the_returns_of_a_rollout_are_measured_and_kept(tmp_path: Path) -> None:
+    job = Reinforcement().prepare(resolve("cartpole", SHORT), quiet=True)
+    engine = Engine(job.model, job.turns, observers=job.observers, seed=0).fit(job.batches, epochs=3)
+    acting = job.observers[-1]
+    assert isinstance(acting, Acting)
+    assert acting.samples == [128, 256, 384]
+    assert acting.returns[-1] == job.batches.finished.mean().item()
+    other = Acting(job.batches)
+    other.load_state_dict(engine.state_dict()["observers"]["acting"])
+    assert (other.samples, other.returns) == (acting.samples, acting.returns)
