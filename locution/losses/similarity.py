@@ -45,8 +45,8 @@ class _SumsOfRows(torch.autograd.Function):
         along, along_down = slopes
         to_queries, to_keys = torch.empty_like(queries), torch.zeros_like(keys)
         for rows, scores in _tiles(queries, keys, ctx.tile, ctx.apart):
-            pull = (scores - across[rows, None]).exp_() * along[rows, None]  # (B, M): softmax of the rows
-            pull += scores.sub_(down).exp_() * along_down  # and of the columns
+            pull = (scores - across[rows, None]).exp_().mul_(along[rows, None])  # (B, M): softmax of the rows
+            pull.addcmul_(scores.sub_(down).exp_(), along_down)  # and of the columns; in place, to hold two tiles only
             to_queries[rows] = pull @ keys
             to_keys += pull.T @ queries[rows]
         return to_queries, to_keys, None, None
@@ -71,8 +71,8 @@ class _SumsAmong(torch.autograd.Function):
         (along,) = slopes
         to_points = torch.empty_like(points)
         for rows, scores in _tiles(points, points, ctx.tile, apart=True):
-            pull = (scores - across[rows, None]).exp_() * along[rows, None]  # (B, N)
-            pull += scores.sub_(across).exp_() * along
+            pull = (scores - across[rows, None]).exp_().mul_(along[rows, None])  # (B, N)
+            pull.addcmul_(scores.sub_(across).exp_(), along)
             to_points[rows] = pull @ points
         return to_points, None
 
