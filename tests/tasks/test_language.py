@@ -235,3 +235,21 @@ def test_no_test_text_is_one_line(tmp_path: Path) -> None:
         folder = tmp_path / recipe.replace("/", "-")
         with pytest.raises(UserError, match=r"there is no test text to judge by; allowed: data\.test above 0"):
             train(recipe, *SMALL[:-1], "steps=1", "data.test=0", f"run_dir={folder}", quiet=True)
+
+
+# What they are worth: each some four minutes on a quiet core ----------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_causal_model_expects_unseen_chapters_better_than_n_grams_do(tmp_path: Path) -> None:
+    metrics = train("texts/causal", f"run_dir={tmp_path / 'run'}", quiet=True).results["metrics"]
+    assert metrics["bits_saved"]["low"] > 0
+    assert metrics["perplexity"]["high"] < metrics["ngram_perplexity"]["value"]
+    assert metrics["bits_per_byte"]["value"] < metrics["byte_ngram_bits_per_byte"]["value"]
+
+
+@pytest.mark.long
+def test_a_masked_model_fills_gaps_better_than_frequencies_do(tmp_path: Path) -> None:
+    metrics = train("texts/masked", f"run_dir={tmp_path / 'run'}", quiet=True).results["metrics"]
+    assert metrics["masked_accuracy"]["low"] > metrics["unigram_accuracy"]["high"]
+    assert metrics["nats_saved"]["low"] > 0
