@@ -28,6 +28,11 @@ def path_loss(posterior: GaussianPosterior, log_joint: LogJoint, noise: Tensor) 
     How likely the draws were is counted, but not followed, so that nothing is left to chance where the Gaussian is the
     posterior itself. noise: (S, D).
 
+    >>> posterior = GaussianPosterior(1)
+    >>> loss = path_loss(posterior, lambda z: -0.5 * z.square().sum(1), torch.tensor([[0.3], [2.0]]))
+    >>> loss.item(), torch.autograd.grad(loss, posterior.mean)[0].item()  # -ln(2 pi) / 2, and nowhere to go
+    (-0.9189, 0.0)
+
     Reference: G. Roeder, Y. Wu, D. Duvenaud, 2017, "Sticking the landing", section 3.
     """
     draws = posterior.draw(noise)
@@ -39,6 +44,13 @@ def score_loss(posterior: GaussianPosterior, log_joint: LogJoint, noise: Tensor)
     others are made more likely.
 
     Each draw is compared with the mean of the others. noise: (S, D), S from 2.
+
+    Of draws at 0 and 1 the second is twice as likely, and both had chances of their own, e^(-0 / 2) and e^(-1 / 2):
+
+    >>> posterior = GaussianPosterior(1)
+    >>> loss = score_loss(posterior, lambda z: 0.6931 * z.sum(1), torch.tensor([[0.0], [1.0]]))
+    >>> round(torch.autograd.grad(loss, posterior.mean)[0].item(), 3)  # -(ln 2 + 1 / 2) x 1 / 2: the mean moves up
+    -0.597
 
     Reference: R. Ranganath, S. Gerrish, D. Blei, 2014, "Black box variational inference", sections 2 and 3.
     """
