@@ -3,12 +3,12 @@
     python -m benchmarks.contrastive [--quick] [--peers PYTHON]
 
 NT-Xent and its gradient, 128 numbers a view, single precision, one thread, CPU time, everyone in turn. The plain one
-holds the table of all cosines, as textbooks write it. At 8,192 pairs locution's is to take a tenth of its
-memory (at the 2,048 of --quick, where its tiles are more of the whole, a fifth) and no more time. Memory is counted tensor by tensor, at half that batch, too: it is to grow as the
-batch does, and not as its square. pytorch-metric-learning lives in the peers' environment (`make bench` builds it), so
-the whole comparison runs there; its NTXentLoss sets every positive against all negatives, memory by the cube of the
-batch, and so runs at 128 pairs. Before the clock runs, losses and gradients of all three are compared in double
-precision. Exit code 1 when a goal is missed or they differ.
+holds the table of all cosines, as textbooks write it. At 8,192 pairs locution's is to take a tenth of its memory (at
+the 2,048 of --quick, where its tiles are more of the whole, a fifth) and no more time. Memory is counted tensor by
+tensor, at half that batch, too: it is to grow as the batch does, and not as its square. pytorch-metric-learning lives
+in the peers' environment (`make bench` builds it), so the whole comparison runs there; its NTXentLoss sets every
+positive against all negatives, memory by the cube of the batch, and so runs at 128 pairs. Before the clock runs, losses
+and gradients of all three are compared in double precision. Exit code 1 when a goal is missed or they differ.
 """
 
 from __future__ import annotations
