@@ -14,6 +14,7 @@ from locution.models.activations import activation as activation_named
 from locution.models.coders import NETWORKS, Network, channels_for, decoder, encoder
 
 Squash = Literal["auto", "sigmoid", "none"]
+ALIKE = 64  # examples that begin alike in evaluation, however many are made
 SQUASHES = ("auto", "sigmoid", "none")
 
 
@@ -48,8 +49,11 @@ class GAN(nn.Module):
 
     def forward(self, x: Tensor, draw: torch.Generator | None = None) -> dict[str, Tensor]:
         """Make as many examples as came, and judge both; evaluation draws from `draw`, or always alike."""
-        stream = draw if draw is not None or self.training else generator(0, "noise")
-        samples = self.generator(self.noise(len(x), stream))
+        if draw is not None or self.training:
+            noise = self.noise(len(x), draw)
+        else:  # always as much: few numbers are drawn in another way than many
+            noise = self.noise(max(len(x), ALIKE), generator(0, "noise"))[: len(x)]
+        samples = self.generator(noise)
         return {"samples": samples, "real": self.score(x), "fake": self.score(samples)}
 
     def score(self, x: Tensor) -> Tensor:

@@ -50,6 +50,8 @@ def test_evaluation_is_always_alike_and_training_draws_from_torchs_own_generator
     gan.eval()
     torch.manual_seed(5)
     assert torch.equal(gan(x)["samples"], gan(x)["samples"])
+    many = gan(torch.zeros(500, 2))["samples"]
+    torch.testing.assert_close(many[:3], gan(x)["samples"])
     drawn = [gan(x, torch.Generator().manual_seed(seed))["samples"] for seed in (1, 1, 2)]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
