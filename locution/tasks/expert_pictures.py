@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +10,10 @@ from locution.data.dataset import Dataset
 from locution.evaluation.intervals import bootstrap
 from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters, mixtures, routings
 from locution.models.routing import Routing
-from locution.reporting.results import Matrix, Metric, RunResults, Table
+from locution.reporting.results import Gallery, Matrix, Metric, RunResults, Table
 
 MOST = 4096  # examples that are routed
+PICTURE = "Who works on what"
 WHOLE = "a column for each expert; each row adds up to 1"
 
 
@@ -37,13 +39,22 @@ def draw_experts(results: RunResults, model: nn.Module, data: Dataset) -> None:
     rows = [row + [""] * (len(columns) - len(row)) for row in shares]
     note = "of all places, to each expert; even would be one over their number"
     results.tables.append(Table("Who does the work", columns, rows, note))
+    made: list[Matrix] = []
     if data.tasks:
-        results.matrices += by_task(model, data, device)
+        made = by_task(model, data, device)
     elif data.labels and data.test.targets.dim() == 1:
-        results.matrices += [
+        made = [
             shared(f"Experts of {name}, by class", routing, data.test.targets[:MOST], data.labels)
             for name, routing in found.items()
         ]
+    results.matrices += made
+    results.galleries += [Gallery(PICTURE, np.array(one.values)[None, None], drawn_note(one)) for one in made[:1]]
+
+
+def drawn_note(matrix: Matrix) -> str:
+    """Say what a picture of a matrix shows."""
+    rows = f"{matrix.rows[0]} to {matrix.rows[-1]}" if len(matrix.rows) > 1 else matrix.rows[0]
+    return f"downwards {rows}, across the experts; dark: where most of it goes"
 
 
 def numbered(experts: int) -> list[str]:

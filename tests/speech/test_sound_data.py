@@ -162,3 +162,11 @@ def test_a_tone_is_guessed_and_noise_is_not() -> None:
     bits = {name: float(values.mean()) for name, values in found.items()}
     assert bits["linear prediction of 2"] < bits["previous"] - 0.3
     assert bits["previous"] < bits["frequency"] - 1
+
+
+def test_who_knows_little_knows_it_from_the_training_sounds_alone() -> None:
+    """Sounds of loud halves that were never heard cost more than all numbers alike would, 8 bits."""
+    quiet = torch.randint(128, (3, 2001), generator=generator(0, "quiet"))
+    loud = 128 + torch.randint(128, (3, 2001), generator=generator(1, "loud"))
+    found = baselines(quiet[:, :-1], quiet[:, 1:], loud[:, :-1], loud[:, 1:])
+    assert all(float(bits.min()) > 8 for bits in found.values())

@@ -37,6 +37,9 @@ def test_classes_are_shown_with_the_experts_that_they_go_to() -> None:
     (matrix,) = results.matrices
     assert list(matrix.rows) == ["cat", "dog"]
     assert [list(row) for row in matrix.values] == [[0.75, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    (picture,) = results.galleries
+    assert picture.pictures.tolist() == [[[[0.75, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]]]
+    assert "cat to dog" in picture.note
     found = {metric.name: metric for metric in results.metrics}
     assert found["largest_load"].value == 0.5
     assert "even would be 0.250" in found["largest_load"].note
@@ -68,7 +71,7 @@ def test_a_model_without_experts_shows_nothing() -> None:
     results = RunResults("a run")
     draw_experts(results, nn.Linear(4, 2), data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
     assert not results.metrics + results.matrices
-    assert not results.tables + results.notes
+    assert not results.tables + results.notes + results.galleries
 
 
 def test_the_recipe_runs_and_its_report_shows_who_does_the_work(tmp_path: Path) -> None:
