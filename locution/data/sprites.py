@@ -103,7 +103,7 @@ class SpritesData:
     def places(self, factors: Tensor) -> Tensor:
         """Turn the numbers of a combination, (N, 5), into what `draw_sprites` takes."""
         shape, scale, rotation, x, y = factors.float().unbind(1)
-        size = 0.35 + 0.2 * scale / max(1, self.scales - 1)
+        size = 0.35 + 0.25 * scale / max(1, self.scales - 1)
         turn = rotation / self.rotations * math.pi / 2
         x, y = (0.3 + 0.4 * place / max(1, self.positions - 1) for place in (x, y))
         return torch.stack([shape, size, turn, x, y], 1)
