@@ -13,7 +13,7 @@ from torch.nn import functional
 from locution.errors import require
 
 STEEPEST = 5.0  # the logarithm of the largest scale of an affine coupling
-FLATTEST = 1e-3  # the narrowest share of a spline's bin, and its least slope
+FLATTEST = 0.01  # the narrowest share of a spline's bin, and its least slope: fp32 must find the way back
 
 
 def affine(x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,8 +82,13 @@ def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor, bound: fl
 
     Reference: C. Durkan, A. Bekasov, I. Murray, G. Papamakarios, 2019, "Neural spline flows", eqs. 4 and 5.
     """
-    across, up, slope = knots(widths, heights, slopes, bound)
-    inside = (x > -bound) & (x < bound)
+    y, grown = along(x, *knots(widths, heights, slopes, bound))
+    return y, grown.flatten(1).sum(1)
+
+
+def along(x: Tensor, across: Tensor, up: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Go along the curve through knots, (..., K + 1) each: the height at x (...), and the logarithm of the slope."""
+    inside = (x > across[..., 0]) & (x < across[..., -1])
     bin = (x[..., None] >= across[..., 1:-1]).sum(-1)  # (N, ...), from 0 to K - 1
     left, low, before, after = pick(across, bin), pick(up, bin), pick(slope, bin), pick(slope, bin + 1)
     wide, tall = pick(across, bin + 1) - left, pick(up, bin + 1) - low
@@ -94,7 +99,7 @@ def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor, bound: fl
     y = low + tall * (steep * at.square() + before * mixed) / under
     rise = steep.square() * (after * at.square() + 2 * steep * mixed + before * (1 - at).square())
     grown = rise.log() - 2 * under.log()
-    return torch.where(inside, y, x), torch.where(inside, grown, 0.0).flatten(1).sum(1)
+    return torch.where(inside, y, x), torch.where(inside, grown, 0.0)
 
 
 def spline_inverse(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor, bound: float = 5.0) -> Tensor:
@@ -145,7 +150,7 @@ class Coupling(nn.Module):
     ) -> None:
         super().__init__()
         require(channels >= 2, "channels", channels, "two or more, one half to read and one to bend")
-        require(bins == 0 or bins >= 2, "bins", bins, "a whole number from 2, or 0 for an affine coupling")
+        require(bins == 0 or 2 <= bins <= 50, "bins", bins, "a whole number from 2 to 50, or 0 for an affine coupling")
         self.kept = channels - channels // 2 if not swap else channels // 2
         self.bent, self.bins, self.swap = channels - self.kept, bins, swap
         self.network = network(self.kept, self.bent * (3 * bins - 1 if bins else 2))

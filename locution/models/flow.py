@@ -16,6 +16,7 @@ from locution.models.couplings import Coupling
 from locution.models.invertible import ActNorm, InvertibleLinear, Logit, Squeeze
 
 Mixing = Literal["linear", "swap"]
+FIRST = 0.01
 
 
 class Flow(nn.Module):
@@ -113,7 +114,7 @@ def conditioner(widths: Sequence[int], pictures: bool) -> Any:
                 layers += [nn.Linear(before, after), nn.ReLU()]
         last: Any = layers[-2]
         with torch.no_grad():
-            last.weight.mul_(0.01)
+            last.weight.mul_(FIRST)
             last.bias.zero_()
         return nn.Sequential(*layers[:-1])
 
@@ -161,7 +162,7 @@ class FlowModel:
     def __post_init__(self) -> None:
         require(self.steps >= 1, "model.steps", self.steps, "a whole number from 1, usually 4 to 16")
         require(self.coupling in ("affine", "spline"), "model.coupling", self.coupling, "affine or spline")
-        require(self.bins >= 2, "model.bins", self.bins, "a whole number from 2, usually 8")
+        require(2 <= self.bins <= 50, "model.bins", self.bins, "a whole number from 2 to 50, usually 8")
         require(min(self.widths, default=1) >= 1, "model.widths", list(self.widths), "whole numbers from 1")
         require(self.mixing in ("linear", "swap"), "model.mixing", self.mixing, "linear or swap")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -165,8 +167,7 @@ class Logit(nn.Module):
         inner = self.margin + (1 - 2 * self.margin) * x
         y = inner.log() - (-inner).log1p()
         grown = functional.softplus(y) + functional.softplus(-y)  # -ln(inner (1 - inner))
-        scale = torch.tensor(1 - 2 * self.margin).log().to(x)
-        return y, (grown + scale).flatten(1).sum(1)
+        return y, (grown + math.log(1 - 2 * self.margin)).flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Undo it."""

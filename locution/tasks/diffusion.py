@@ -159,7 +159,10 @@ def ready(data: Dataset, conditional: bool) -> Dataset:
             return None
         if not isinstance(some, TensorBatches) or not isinstance(some.inputs, Tensor):
             raise UserError("the data are no tensors in memory; allowed here: data such as digits.")
-        inputs = some.inputs.float()
+        inputs = some.inputs
+        if not inputs.is_floating_point():
+            kind = str(inputs.dtype).removeprefix("torch.")
+            raise UserError(f"the inputs are {kind}; allowed here: fractions, to which noise can be added.")
         if len(data.inputs) == 3:
             if not 0 <= float(inputs.min()) <= float(inputs.max()) <= 1:
                 raise UserError("the pictures leave 0 to 1; allowed here: pictures from 0 to 1.")

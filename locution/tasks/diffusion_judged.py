@@ -23,7 +23,8 @@ from locution.reporting.results import Gallery, Graph, Metric, RunResults, Table
 from locution.tasks.clouds import corners, crowd, density_picture, gallery
 
 Draw = Callable[..., Tensor]
-JUDGED = 1000  # examples drawn to be judged
+JUDGED = 1000  # pictures drawn to be judged
+POINTS = 5000  # points drawn, and true ones beside them
 LOOKED_AT = 20  # levels at most at which a score is held against the truth
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
 
@@ -60,11 +61,11 @@ def judge_points(
     squares = {}
     for level in looked:
         noised = truth.noised(float(levels.alphas[level]), float(levels.sigmas[level]))
-        x, _ = noised.draw(5000, generator(0, "score", level))
+        x, _ = noised.draw(POINTS, generator(0, "score", level))
         squares[level] = score_squares(model, levels, level, truth, x)
     errors = {level: float(relative(both.mean(0))) for level, both in squares.items()}
     worst = max(errors, key=errors.__getitem__)
-    note = f"the worst of {len(looked)} levels, sigma {float(levels.sigmas[worst]):.2g}; 5000 points of it"
+    note = f"the worst of {len(looked)} levels, sigma {float(levels.sigmas[worst]):.2g}; {POINTS} points of it"
     whole = bootstrap(squares[worst], relative)
     results.metrics += [
         Metric("score_error", **whole, label="relative error of the score", group="score", better="lower", note=note),
@@ -76,14 +77,14 @@ def judge_points(
             better="lower",
         ),
     ]
-    points, others = draw(5000), truth.draw(5000, generator(0, "true points"))[0]
+    points, others = draw(POINTS), truth.draw(POINTS, generator(0, "true points"))[0]
     if len(truth.shares) <= 100:
         shares = torch.bincount(truth.nearest(points), minlength=len(truth.shares)) / len(points)
         apart = float((shares - truth.shares).abs().max())
         note = f"{len(points)} points drawn; true shares {', '.join(f'{one:.2g}' for one in truth.shares.tolist())}"
         results.metrics.append(Metric("share_error", apart, label="a cloud's share off by", better="lower", note=note))
     far, near = energy_distance(points, others), energy_distance(draw_truth(truth), others)
-    note = f"to 5000 true ones; 5000 other true ones: {near:.3f}"
+    note = f"to {POINTS} true ones; of as many other true ones: {near:.3f}"
     results.metrics.append(Metric("energy_distance", far, label="energy distance of points", better="lower", note=note))
     sigmas = [float(levels.sigmas[level]) for level in looked]
     line = {"learnt score": ([float(np.log10(one)) for one in sigmas], [errors[level] for level in looked])}
@@ -105,7 +106,7 @@ def truth_peak(truth: GaussianMixture) -> float:
 
 def draw_truth(truth: GaussianMixture) -> Tensor:
     """Draw other true points than those that are compared with."""
-    return truth.draw(5000, generator(1, "true points"))[0]
+    return truth.draw(POINTS, generator(1, "true points"))[0]
 
 
 def in_memory(some: Batches) -> TensorBatches:
