@@ -21,7 +21,7 @@ from locution.models.asleep import asleep
 
 @dataclass
 class Rollout:
-    """A rollout is what happened while a policy acted for a while in several worlds side by side.
+    """What happened while a policy acted for a while in several worlds side by side.
 
     Shapes: observed and then (T, W, observations), before and after each action; actions, rewards, ended and cut
     (T, W); finished holds the whole return of each episode that came to its end meanwhile.
@@ -37,13 +37,17 @@ class Rollout:
 
 
 def roll_out(model: nn.Module, worlds: Worlds, length: int, seed: int, number: int) -> Rollout:
-    """Let a model act for `length` steps in each world, every episode and every draw keyed by seed and number.
+    """A rollout lets a policy act for a while in several worlds side by side, and writes down what happened.
+
+    `length` steps are taken in each; every episode and every draw is keyed by the seed and the number of the rollout.
 
     >>> class Even(nn.Module):
     ...     def forward(self, x): return {"logits": torch.zeros(len(x), 2), "values": torch.zeros(len(x))}
     >>> found = roll_out(Even(), Worlds("CartPole-v1", 2), 50, seed=0, number=0)
     >>> found.observed.shape, int(found.rewards.sum())
     (torch.Size([50, 2, 4]), 100)
+
+    Reference: J. Schulman et al., 2017, "Proximal policy optimization algorithms", algorithm 1.
     """
     count, device = len(worlds.worlds), next(model.parameters(), torch.empty(0)).device
     draw, begun = generator(seed, "actions", number), [0] * count
