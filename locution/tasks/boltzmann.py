@@ -57,8 +57,8 @@ class BoltzmannLearning(WeightsKept):
 
     >>> from locution.recipe import resolve
     >>> job = BoltzmannLearning().prepare(resolve("digits/belief_layers", ["epochs=6"]))
-    >>> [job.batches.task_of(epoch) for epoch in (0, 2, 3, 5)]  # three epochs for each of two layers
-    [0, 0, 1, 1]
+    >>> [job.batches.task_of(epoch) for epoch in range(6)]  # two epochs for each of three layers
+    [0, 0, 1, 1, 2, 2]
 
     Reference: Y. LeCun, S. Chopra, R. Hadsell, M. Ranzato, F. Huang, 2006, "A tutorial on energy-based learning".
     """

@@ -15,7 +15,7 @@ from locution.models.boltzmann import BoltzmannMachine, fire
 from locution.reporting.results import Gallery, Graph, Metric, RunResults
 
 COUNTED = 20  # units on the smaller side up to which the partition function is counted
-TEMPERATURES, CHAINS = 2000, 500
+TEMPERATURES, CHAINS = 5000, 1000
 SHOWN = 12
 STEPS = 1000
 LADDER = (10, 30, 100, 300, 1000)
