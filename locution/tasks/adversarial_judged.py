@@ -109,10 +109,16 @@ def judge_points(results: RunResults, model: GAN, part: Any, held: Tensor, known
         real, fake = (model.score(some.to(device)).double().mean() for some in (held, make(len(held), 0)))
     said = "mean score of held-out points less that of samples"
     results.metrics.append(Metric("critic_gap", float(real - fake), label="what the critic still sees", note=said))
-    if held.shape[1] != 2:
-        return
-    low, high = corners(held)
     many = make(JUDGED, 0)
+    along = transport(many[:, 0].tolist(), held[:, 0].tolist(), ("samples", "held-out points"))
+    results.graphs.append(replace(along, title="What must be moved along the first axis"))
+    if held.shape[1] == 2:
+        draw_plane(results, part, samples, many, held)
+
+
+def draw_plane(results: RunResults, part: Any, samples: Tensor, many: Tensor, held: Tensor) -> None:
+    """Draw samples over the density of the data, if it is known, and what must be moved to turn them into data."""
+    low, high = corners(held)
     behind = None
     if isinstance(part, KnownDensity):
         shade: Any = part.truth().log_density  # its root, or thin modes would be all that is seen
@@ -127,8 +133,6 @@ def judge_points(results: RunResults, model: GAN, part: Any, held: Tensor, known
     picture = carried(x.numpy(), y.numpy(), plan.numpy(), ("samples", "held-out points"), alt=alt)
     note = "entropic optimal transport; blue: samples, orange: held-out points"
     results.drawings.append(Drawing("What must be moved to turn samples into data", picture, note, wide=False))
-    along = transport(many[:, 0].tolist(), held[:, 0].tolist(), ("samples", "held-out points"))
-    results.graphs.append(replace(along, title="What must be moved along the first axis"))
 
 
 def gaussian_fit(inputs: Tensor, count: int, seed: int = 0) -> Tensor:

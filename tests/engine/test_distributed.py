@@ -16,7 +16,7 @@ from locution.engine.distributed import Group
 
 WORKER = """
 from tests.engine.test_distributed import finish, train
-for name in ("sgd", "lbfgs"):
+for name in ("sgd", "lbfgs", "turns"):
     train(f"{path}-{{name}}", name)
 finish()
 """
@@ -37,7 +37,12 @@ def train(path: str, optimizer: str) -> None:
     model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
     kinds = {"sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9)}
     kinds["lbfgs"] = partial(torch.optim.LBFGS, max_iter=4, line_search_fn="strong_wolfe")
-    engine = Engine(model, Turn(weighted, kinds[optimizer]), accumulate=2, device="cpu", log_every=1)
+    turns = [Turn(weighted, kinds.get(optimizer, kinds["sgd"]))]
+    if optimizer == "turns":  # the last layer moves at every step, the first at every second
+        turns = [
+            Turn(weighted, kinds["sgd"], lambda net, at=at: net[at].parameters(), every=1 + (at == 0)) for at in (2, 0)
+        ]  # type: ignore[misc]
+    engine = Engine(model, turns, accumulate=2, device="cpu", log_every=1)
     # 21 in batches of 5: the last batch has one example, which leaves the second process with none
     engine.fit(TensorBatches(inputs, targets, weights=weights, batch_size=5), epochs=2)
     if engine.group.first:
@@ -65,7 +70,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(run, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    for optimizer in ("sgd", "lbfgs"):
+    for optimizer in ("sgd", "lbfgs", "turns"):
         train(str(tmp_path / "one"), optimizer)
         alone, together = torch.load(tmp_path / "one"), torch.load(tmp_path / f"two-{optimizer}")
         for name, tensor in alone["weights"].items():

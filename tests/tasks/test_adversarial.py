@@ -21,7 +21,7 @@ from locution.reporting.results import RunResults
 from locution.runs import train
 from locution.tasks.abilities import abilities
 from locution.tasks.adversarial import AdversarialTraining, GANSampling, made
-from locution.tasks.adversarial_judged import ModesWatch, gaussian_fit, judge_modes
+from locution.tasks.adversarial_judged import ModesWatch, gaussian_fit, judge_modes, judge_points
 from locution.vocabulary.lookup import part
 
 SMALL = ["model.widths=[16]", "data.train=60", "data.batch_size=16"]  # the last batch of an epoch has 12
@@ -188,6 +188,18 @@ def test_a_collapse_is_said_and_full_coverage_is_not() -> None:
     assert len(gone.warnings) == 1
     assert gone.warnings[0].startswith("mode collapse: 5 of 8 modes")
     assert {metric.name: metric.value for metric in gone.metrics} == {"covered_modes": 3.0, "high_quality": 1.0}
+
+
+def test_what_the_critic_still_sees_is_the_real_points_score_less_the_samples() -> None:
+    held, results = torch.tensor([[1.0], [3.0]]), RunResults("a line")
+    net = gan(torch.zeros(2, 1))
+    net.critic = nn.Linear(1, 1)
+    nn.init.constant_(net.critic.weight, 2.0)
+    judge_points(results, net, None, held, held, lambda count, seed: torch.tensor([[0.0], [2.0]])[:count])
+    figures = {metric.name: metric.value for metric in results.metrics}
+    assert figures == {"wasserstein": 1.0, "critic_gap": pytest.approx(2.0)}  # one to the left, at a slope of 2
+    assert [graph.title for graph in results.graphs] == ["What must be moved along the first axis"]
+    assert results.drawings == []
 
 
 def test_a_gaussian_fit_has_the_moments_of_the_pictures() -> None:
