@@ -192,6 +192,13 @@ def test_dropout_acts_in_training_alone_and_draws_from_torchs_own_generator() ->
     assert torch.equal(model(tokens), model(tokens))
 
 
+def test_dropout_lies_on_what_is_added_twice_and_on_what_comes_in() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 8)
+    assert torch.equal(TransformerBlock(8, heads=2, hidden=16, dropout=1.0)(x), x)
+    assert apart(Transformer(8, 1, 2, dropout=1.0)(x), torch.zeros(2, 5, 8)) == 0.0
+
+
 def test_lora_applies_to_attention_and_leaves_a_plain_model() -> None:
     torch.manual_seed(0)
     model: nn.Module = LanguageTransformer(30, 9, 16, layers=2, heads=2)
