@@ -14,6 +14,7 @@ from locution.engine.sequence import TaskSequence
 from locution.errors import LocutionError, UserError
 from locution.gradients.norms import GradientNorms
 from locution.reporting.results import RunResults
+from locution.tasks.abilities import Embedding
 from locution.tasks.continual_judged import judge_tasks, print_matrix
 from locution.tasks.every_task import EveryTask
 from locution.tasks.supervised import Supervised
@@ -98,6 +99,10 @@ class Continual:
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Answer for each input: a class with its probability. test:0 is the first example of the first task."""
         return self.supervised.predict(recipe, folder, inputs)
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place inputs, or a part of the data of all tasks, where they lie before the last layer."""
+        return self.supervised.embed(recipe, folder, inputs, part)
 
 
 def watcher(job: Job) -> EveryTask:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from locution.data.table import Table, TableData
 from locution.data.tables.encoding import Encoding
@@ -22,9 +23,11 @@ from locution.inference.predict import predict
 from locution.models.shapes import explained
 from locution.models.tabular import TabularModel
 from locution.reporting.results import RunResults
+from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
+from locution.tasks.placing import before_last, placed
 from locution.tasks.supervised import Supervised, answer
 from locution.tasks.table_rows import read_rows
 from locution.tasks.task import Job
@@ -114,6 +117,23 @@ class Tabular:
         model = self.load(recipe, Job(model, [], None), folder)
         outputs = target.decode(predict(model, encoding.encode(table)).outputs)  # (N, C) or (N, 1)
         return [answer(output, target.labels) for output in outputs]
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place rows, or a part of the table, where they lie before the last layer; an input is one row."""
+        job = self.prepare(recipe, quiet=True)
+        model, table = self.load(recipe, job, folder), job.data
+
+        def read(text: str) -> Tensor:
+            rows = table.encoding.encode(read_rows([text], table.encoding))
+            if len(rows) != 1:
+                raise UserError(
+                    f"'{text}' holds {len(rows)} rows; allowed: one row an input, such as age=31,city=Bern."
+                )
+            row: Tensor = rows[0]
+            return row
+
+        data = replace(table.dataset, reader=read, labels=tuple(table.target.labels))
+        return placed(data, inputs, part, lambda rows: before_last(model, rows))
 
 
 def build_model(recipe: Recipe, rows: int, encoding: Encoding, target: Target) -> tuple[nn.Module, str]:

@@ -272,3 +272,15 @@ def test_a_run_that_places_nothing_says_what_it_can(tmp_path: Path, capsys: pyte
     runs.train("line", f"run_dir={tmp_path / 'run'}", "steps=2", quiet=True)
     assert command(["embed", str(tmp_path / "run"), "--part", "train"]) == 2
     assert "allowed: two or more, to have features between" in capsys.readouterr().err
+
+
+def test_rows_of_a_table_and_tasks_in_a_row_are_placed_too(tmp_path: Path) -> None:
+    table = runs.train("table", "epochs=1", f"run_dir={tmp_path / 'table'}", quiet=True)
+    whole, (first, second) = embedding(table), embedding(table, "test:0", "test:1").vectors
+    assert torch.allclose(whole.vectors[:2], torch.stack([first, second]), atol=1e-5)
+    assert set(whole.labels) <= set(table.job().data.target.labels)
+    column = table.job().data.encoding.codes[0].name
+    assert embedding(table, f"{column}=1").vectors.shape == (1, whole.vectors.shape[1])
+    words = ("data.limit=50", "model.widths=[8]", "epochs=5")
+    tasks = runs.train("digits/split", *words, f"run_dir={tmp_path / 'tasks'}", quiet=True)
+    assert embedding(tasks).vectors.shape[1] == 8
