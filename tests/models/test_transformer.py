@@ -224,10 +224,14 @@ def test_lora_applies_to_attention_and_leaves_a_plain_model() -> None:
 
 def test_a_sequence_transformer_answers_once_or_at_each_place() -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 6, 3)
-    for reads, shape in (("mean", (2, 4)), ("last", (2, 4)), ("all", (2, 6, 4))):
+    x, answers = torch.randn(2, 6, 3), {}
+    for reads in ("mean", "last", "all"):
+        torch.manual_seed(1)
         model = TransformerModel(width=8, heads=2, layers=1, reads=reads).build((6, 3), 4).eval()  # type: ignore[arg-type]
-        assert model(x).shape == shape
+        answers[reads] = model(x)
+    assert answers["all"].shape == (2, 6, 4)
+    assert apart(answers["mean"], answers["all"].mean(1)) < CLOSE  # the last layer is linear
+    assert apart(answers["last"], answers["all"][:, -1]) < CLOSE
     rows = TransformerModel(width=8, heads=2, layers=1).build((1, 6, 3), 4).eval()
     assert torch.equal(rows(x[:, None]), rows(x))
 
