@@ -16,7 +16,7 @@ from locution.models.unet import UNet, no_time
 
 
 class PointDenoiser(nn.Module):
-    """A noise-prediction network for points or vectors: residual layers that each read the time.
+    """A noise-prediction network for points or vectors: residual layers that the time scales and shifts.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class PointDenoiser(nn.Module):
         self.shape = tuple(shape)
         self.conditioning = Conditioning(width, classes)
         self.first = nn.Linear(size, width)
-        self.told = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.told = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(layers))
         self.layers = nn.ModuleList(nn.Sequential(nn.SiLU(), nn.Linear(width, width)) for _ in range(layers))
         self.last = nn.Sequential(nn.SiLU(), nn.Linear(width, size))
 
@@ -47,7 +47,8 @@ class PointDenoiser(nn.Module):
         told = functional.silu(self.conditioning(no_time(inputs) if time is None else time, label))
         inner = self.first(inputs.flatten(1))
         for reads, layer in zip(self.told, self.layers, strict=True):
-            inner = inner + layer(inner + reads(told))
+            scale, shift = reads(told).chunk(2, 1)  # (N, width) each
+            inner = inner + layer(inner * (1 + scale) + shift)
         noise: Tensor = self.last(inner).view(len(inputs), *self.shape)
         return noise
 
