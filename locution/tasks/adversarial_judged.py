@@ -84,7 +84,7 @@ def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samp
     found = mode_coverage(samples, truth.means, truth.deviations)
     count = len(names) - len(found.missing(due=due))
     note = f"of {len(names)}, each with a tenth or more of its share of {len(samples):,} samples"
-    quality = proportion(sum(found.counts), found.drawn)
+    quality: Any = proportion(sum(found.counts), found.drawn)
     near = "within 3 standard deviations of a mode"
     results.metrics += [
         Metric("covered_modes", float(count), label="modes covered", better="higher", note=note),
@@ -119,16 +119,19 @@ def judge_points(results: RunResults, model: GAN, part: Any, held: Tensor, known
 def draw_plane(results: RunResults, part: Any, samples: Tensor, many: Tensor, held: Tensor) -> None:
     """Draw samples over the density of the data, if it is known, and what must be moved to turn them into data."""
     low, high = corners(held)
-    behind = None
+    clouds, behind, where = {"samples": many.numpy(), "held-out points": held.numpy()}, None, "held-out points"
     if isinstance(part, KnownDensity):
+        del clouds["held-out points"]
+        where = "the true density"
         shade: Any = part.truth().log_density  # its root, or thin modes would be all that is seen
         behind = density_picture(lambda places: 0.25 * shade(places), low, high, 160).numpy()
-    alt = f"{len(many)} samples on a plane over the density of the data."
-    picture = cloud({"samples": many.numpy()}, low.numpy(), high.numpy(), alt=alt, density=behind)
-    results.drawings.append(Drawing("Samples, over the true density", picture, "grey: the density", wide=False))
+    alt = f"{len(many)} samples on a plane, over {where}."
+    picture = cloud(clouds, low.numpy(), high.numpy(), alt=alt, density=behind)
+    note = f"blue: {len(many):,} samples; {'orange' if behind is None else 'grey'}: {where}"
+    results.drawings.append(Drawing(f"Samples, over {where}", picture, note, wide=False))
     x, y = samples[:CARRIED], held[:CARRIED]
     epsilon = CLOSE * float(torch.cdist(x, y).square().mean())
-    plan = transport_plan(x, y, epsilon)
+    plan = transport_plan(x, y, epsilon, tolerance=0.01)  # for a picture that is near enough
     alt = f"Which of {len(x)} samples is carried to which of {len(y)} held-out points, at the least cost."
     picture = carried(x.numpy(), y.numpy(), plan.numpy(), ("samples", "held-out points"), alt=alt)
     note = "entropic optimal transport; blue: samples, orange: held-out points"
@@ -142,7 +145,7 @@ def gaussian_fit(inputs: Tensor, count: int, seed: int = 0) -> Tensor:
     flat = inputs.flatten(1).double()
     values, vectors = torch.linalg.eigh(torch.cov(flat.T))
     noise = torch.randn(count, flat.shape[1], generator=generator(seed, "gaussian fit"), dtype=torch.float64)
-    drawn = flat.mean(0) + (noise * values.clamp(min=0).sqrt()) @ vectors.T
+    drawn: Tensor = flat.mean(0) + (noise * values.clamp(min=0).sqrt()) @ vectors.T
     return drawn.clamp(float(flat.min()), float(flat.max())).float().view(count, *inputs.shape[1:])
 
 
