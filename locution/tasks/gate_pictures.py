@@ -24,7 +24,7 @@ def draw_gates(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
     >>> results = RunResults("a run")
     >>> draw_gates(results, RecurrentModel(kind="lstm").build((9, 2), 1), torch.rand(5, 9, 2))
     >>> list(results.graphs[0].lines), results.galleries[0].pictures.shape
-    (['input gate', 'forget gate', 'output gate'], (3, 1, 32, 9))
+    (['input gate', 'forget gate', 'output gate'], (1, 3, 32, 9))
     """
     if not isinstance(model, Recurrent) or inputs.dim() not in (3, 4):
         return
@@ -38,4 +38,4 @@ def draw_gates(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
     results.graphs.append(Graph("How far the gates are open", lines, across="step", note=note))
     first = torch.stack([opening[0, :, :UNITS].T for opening in found.values()])  # (gates, units, T)
     note = f"{', '.join(lines)}, of one example: a row for each unit, time to the right, dark is open"
-    results.galleries.append(Gallery("Gates, unit by unit", first[:, None].cpu().numpy(), note))
+    results.galleries.append(Gallery("Gates, unit by unit", first[None].cpu().numpy(), note))

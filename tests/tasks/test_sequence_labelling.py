@@ -77,7 +77,7 @@ def test_gates_are_drawn_for_rows_of_pictures_too_and_for_nothing_else() -> None
     draw_gates(results, RecurrentModel(kind="gru").build((1, 8, 8), 10), torch.rand(3, 1, 8, 8))
     assert list(results.graphs[0].lines) == ["reset gate", "update gate"]
     assert all(0 <= value <= 1 for _, values in results.graphs[0].lines.values() for value in values)
-    assert results.galleries[0].pictures.shape == (2, 1, 32, 8)
+    assert results.galleries[0].pictures.shape == (1, 2, 32, 8)
     other = RunResults("a run")
     draw_gates(other, RecurrentModel(kind="rnn").build((7, 3), 2), torch.rand(3, 7, 3))
     draw_gates(other, torch.nn.Linear(3, 2), torch.rand(3, 3))
