@@ -118,6 +118,8 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     sharper = torch.bincount(
         torch.tensor(go_on(fixed, [2], 1500, draw(0), temperature=0.5, leave=2, cached=False)), minlength=5
     )
+    nucleus = go_on(fixed, [2], 300, draw(0), share=0.7, cached=False)
+    assert set(nucleus) == {2, 3}  # half, and three tenths more
     share = 0.25 / (0.25 + 0.09)
     assert sharper[4] == 0
     assert abs(float(sharper[2]) / 1500 - share) < 4 * (share * (1 - share) / 1500) ** 0.5
