@@ -21,6 +21,7 @@ from locution.reporting.results import Gallery, Graph, Matrix, Metric
 
 PASSAGE = 128  # tokens: the unit over which intervals are drawn
 DRAWN, NAMED = 48, 16  # tokens of a passage whose attention is drawn, and written out with figures
+HEADING = 60  # tokens, about: behind the title of the first chapter its prose begins
 BYTES_IN_A_ROW = 8  # more of them help no further on this much text
 LEAST = 2  # tokens of a text that can be judged by
 
@@ -90,7 +91,8 @@ def attention_pictures(
     model: LanguageTransformer, tokenizer: Tokenizer, stream: Tensor
 ) -> tuple[list[Gallery], list[Matrix]]:
     """Draw which place of a passage looks at which: every head of every block, and one head with its tokens."""
-    tokens = stream[1 : 1 + min(DRAWN, model.context)]
+    first = min(HEADING, len(stream) // 2)
+    tokens = stream[first : first + min(DRAWN, model.context)]
     if len(tokens) < LEAST:
         return [], []
     with torch.no_grad():
