@@ -16,7 +16,7 @@ from locution.models.couplings import Coupling
 from locution.models.invertible import ActNorm, InvertibleLinear, Logit, Squeeze
 
 Mixing = Literal["linear", "swap"]
-FIRST = 0.01
+FIRST = 0.3  # of their usual size have the last weights in a coupling at first, so that it begins gently
 
 
 class Flow(nn.Module):
@@ -98,7 +98,7 @@ class Flow(nn.Module):
 def conditioner(widths: Sequence[int], pictures: bool) -> Any:
     """Make what makes the network inside a coupling: fully connected layers, or convolutions for pictures.
 
-    Its last layer begins at nearly nothing, so that at first a coupling changes hardly anything.
+    Its last layer begins small, so that at first a coupling bends little.
 
     >>> conditioner((8,), pictures=False)(1, 2)(torch.zeros(5, 1)).shape
     torch.Size([5, 2])

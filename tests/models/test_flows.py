@@ -34,7 +34,7 @@ def shaken(settings: dict[str, object], shape: tuple[int, ...], seed: int = 0) -
     with torch.no_grad():
         for name, parameter in flow.named_parameters():
             inside = parameter[0].numel() if parameter.dim() > 1 else 1
-            parameter.add_((0.3 if "network" in name else 0.1) * torch.randn(parameter.shape) / inside**0.5)
+            parameter.add_((0.2 if "network" in name else 0.1) * torch.randn(parameter.shape) / inside**0.5)
     return flow.eval()
 
 
