@@ -20,8 +20,8 @@ from locution.models.language_model import LanguageTransformer
 from locution.reporting.results import Gallery, Graph, Matrix, Metric
 
 PASSAGE = 128  # tokens: the unit over which intervals are drawn
-DRAWN, NAMED = 48, 16  # tokens of a passage whose attention is drawn, and written out with figures
-HEADING = 60  # tokens, about: behind the title of the first chapter its prose begins
+DRAWN, NAMED = 40, 16  # tokens of a passage whose attention is drawn, and written out with figures
+HEADING = 18  # tokens, about: behind the title of the first chapter its prose begins
 BYTES_IN_A_ROW = 8  # more of them help no further on this much text
 LEAST = 2  # tokens of a text that can be judged by
 
