@@ -147,6 +147,8 @@ class PruningMethod(Method):
             raise UserError(
                 "pruning.rounds divides steps that nobody can count; allowed: steps=N, or epochs of known data."
             )
+        if not self.ends:  # those of the run: a turn may have a plan of fewer steps
+            self.ends = round_ends(plan.steps, self.rounds)
         self.optimizers.append((optimizer, copy.deepcopy(optimizer.state_dict())))
         self.stretch()
         return optimizer
