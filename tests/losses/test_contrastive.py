@@ -136,6 +136,54 @@ def test_a_network_in_chunks_gives_the_gradient_of_the_whole_batch() -> None:
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))
 
 
+class Towers(nn.Module):
+    """The smallest model that CLIP's loss takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.scale = nn.Linear(4, 3), nn.Linear(5, 3), nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, both: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"pictures": self.one(both["a"]), "texts": self.other(both["b"]), "scale": self.scale}
+
+
+def both_sides(count: int) -> dict[str, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return {"a": torch.randn(count, 4, generator=draw), "b": torch.randn(count, 5, generator=draw)}
+
+
+def test_two_towers_in_chunks_give_the_gradient_of_the_whole_batch_their_scale_included() -> None:
+    torch.manual_seed(0)
+    net, gradients = Towers(), []
+    for chunks in (1, 3):
+        net.zero_grad()
+        slope(CLIP(chunks=chunks)(net, Batch(both_sides(10)))[1])
+        gradients.append([parameter.grad.clone() for parameter in net.parameters() if parameter.grad is not None])
+    assert len(gradients[0]) == 5
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))
+
+
+def test_chunks_take_less_memory() -> None:
+    layers = [layer for _ in range(12) for layer in (nn.Linear(32, 32), nn.Tanh())]
+    net = nn.Sequential(*layers, nn.Linear(32, 2))
+    x = torch.randn(512, 32)
+
+    def held(chunks: int) -> int:
+        return peak_memory(lambda: slope(in_chunks(net, x, chunks).square()))
+
+    assert held(8) < held(1) / 2
+
+
+def test_weights_count_pictures_with_their_texts_and_a_part_of_a_batch_is_refused() -> None:
+    torch.manual_seed(0)
+    net, both, weights = Towers(), both_sides(6), torch.tensor([1.0, 0.0, 2.0, 1.0, 0.0, 1.0])
+    found = net(both)
+    plain = clip_loss(found["pictures"], found["texts"], found["scale"])
+    assert torch.isclose(CLIP()(net, Batch(both, weights=weights))[1], (plain * weights).sum() / 5)
+    with pytest.raises(UserError, match="'clip' compares whole batches"):
+        CLIP()(net, Batch(both).split(2)[1][0])
+
+
 def test_chunks_draw_the_same_dropout_when_they_are_made_again() -> None:
     torch.manual_seed(0)
     net, x = Counting().train(), torch.randn(10, 4)
