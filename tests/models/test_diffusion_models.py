@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from locution.models.conditioning import Conditioning, time_embedding
 from locution.models.diffusion import DenoiserModel, PointDenoiser, predicted_noise
 from locution.models.noise_levels import variance_exploding, variance_preserving
 from locution.models.shapes import explained
-from locution.models.unet import UNet
+from locution.models.unet import ToldBlock, UNet
 
 SHAPES = [(2,), (6,), (5, 3), (1, 8, 8), (3, 7, 10), (1, 2, 3)]
 
@@ -49,6 +51,47 @@ def test_examples_do_not_depend_on_each_other() -> None:
     x, time, label = torch.randn(4, 1, 8, 8), torch.rand(4), torch.tensor([0, 1, 2, -1])
     alone = torch.cat([model(x[i : i + 1], time[i : i + 1], label[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(model(x, time, label), alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_told_scales_and_shifts_each_channel() -> None:
+    torch.manual_seed(0)
+    block: Any = ToldBlock(4, 6, told=3)
+    with torch.no_grad():
+        block.told.weight.zero_()
+        block.told.bias.copy_(torch.tensor([-1.0] * 6 + [0.5] * 6))  # times 1 - 1, plus a half
+    x = torch.randn(2, 4, 5, 5)
+    way = block(x, torch.randn(2, 3)) - block.around(x)
+    torch.testing.assert_close(way, block.second(torch.full((2, 6, 5, 5), 0.5)))
+
+
+def test_each_size_is_handed_across() -> None:
+    torch.manual_seed(0)
+    net: Any = UNet(1, (8, 8, 8))
+    with torch.no_grad():
+        for layer in net.larger:  # nothing comes up from the smaller sizes
+            for weight in layer.parameters():
+                weight.zero_()
+    one, other = torch.randn(2, 1, 1, 8, 8)
+    assert not torch.equal(net(one), net(other))
+    with torch.no_grad():
+        net = UNet(1, (8, 8))
+        net.up[0].first[2].weight[:, 8:] = 0  # and now nothing comes across
+        net.up[0].around.weight[:, 8:] = 0
+    flat = torch.zeros(1, 1, 8, 8)
+    dot = flat.clone()
+    dot[0, 0, 3, 3] = 1.0
+    assert not torch.equal(net(flat), net(dot))  # yet what comes up says something
+
+
+def test_points_are_scaled_and_shifted_by_the_time() -> None:
+    torch.manual_seed(0)
+    net: Any = PointDenoiser((2,), 8, 1)
+    with torch.no_grad():
+        net.told[0].weight.zero_()
+        net.told[0].bias.copy_(torch.tensor([-1.0] * 8 + [0.5] * 8))
+    x = torch.randn(3, 2)
+    inner = net.first(x) + net.layers[0](torch.full((3, 8), 0.5))
+    torch.testing.assert_close(net(x, torch.rand(3)), net.last(inner))
 
 
 def test_times_are_told_apart() -> None:
