@@ -23,9 +23,11 @@ from locution.losses.language import MaskedToken, hide_tokens
 from locution.models.language_model import LanguageTransformer
 from locution.reporting.results import Drawing, Metric, RunResults
 from locution.reporting.writing import writing
+from locution.tasks.abilities import Embedding
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.language_judged import attention_pictures, kernel_used, metric
 from locution.tasks.task import Job
+from locution.tasks.token_placing import placed_tokens
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
 
 if TYPE_CHECKING:
@@ -88,6 +90,10 @@ class MaskedLanguage(WeightsKept):
         """Take the weights back, for data of the same tokens."""
         check_same(job.data, folder)
         return super().load(recipe, job, folder)
+
+    def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+        """Place words among the tokens of the model, or all of these: they are of no part of the data."""
+        return placed_tokens(self, recipe, folder, inputs)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Fill the gaps of each text, written as [MASK], a token each; name the likeliest for each gap."""

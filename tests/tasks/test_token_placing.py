@@ -11,6 +11,7 @@ from locution.errors import UserError
 from locution.models.language_model import LanguageTransformer
 from locution.tasks.abilities import abilities
 from locution.tasks.language import Language
+from locution.tasks.masked_language import MaskedLanguage
 from locution.tasks.token_placing import token_embedding
 
 
@@ -47,3 +48,4 @@ def test_a_word_is_the_token_with_its_space_and_others_the_mean_of_theirs(
 
 def test_a_language_run_says_that_it_places() -> None:
     assert "embed" in abilities(Language())
+    assert "embed" in abilities(MaskedLanguage())
