@@ -64,7 +64,7 @@ class GAN(nn.Module):
     def noise(self, count: int, draw: torch.Generator | None = None) -> Tensor:
         """Draw what the generator starts from: (count, latents), from torch's own generator if none is handed in."""
         weight = next(self.parameters())
-        return torch.randn(count, self.latents, generator=draw, dtype=weight.dtype).to(weight.device)
+        return torch.randn(count, self.latents, generator=draw).to(weight)  # the same draws in any precision
 
     def sample(self, count: int, draw: torch.Generator, scale: float = 1.0) -> Tensor:
         """Make new examples (count, *shape); a scale below 1 stays nearer to the middle of the noise."""
