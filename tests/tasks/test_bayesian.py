@@ -42,6 +42,11 @@ def test_a_run_is_taken_back_drawn_and_asked(pair: tuple[Run, Run]) -> None:
     assert 0.5 < float(near[1]) < float(far[1]), "less sure where nothing was seen"
 
 
+def test_data_that_do_not_say_how_many_they_are_are_counted() -> None:
+    assert Bayesian().prepare(resolve("bayesian", ["data={name: line}"])).model.examples == 5
+    assert Bayesian().prepare(resolve("bayesian", ["data.points=7"])).model.examples == 7
+
+
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     for words, line in (
         (["objective={name: mse}"], "allowed for a Bayesian regression: {name: elbo"),

@@ -11,6 +11,7 @@ import torch
 from locution.data.sprites import SpritesData
 from locution.engine import TensorBatches
 from locution.errors import UserError
+from locution.evaluation.principal_error import principal_error
 from locution.losses.factor_vae import Criticised, FactorVAE
 from locution.losses.reconstruction_error import ReconstructionError
 from locution.models.autoencoder import AutoencoderModel
@@ -46,8 +47,12 @@ def figures(run: Run) -> dict[str, float]:
 def test_an_autoencoder_is_judged_beside_principal_components(runs: dict[str, Run]) -> None:
     found = figures(runs["autoencoder"])
     assert list(found) == ["reconstruction_error", "pca_error"]
+    job = runs["autoencoder"].job()
+    seen, held, model = job.data.train.inputs, job.data.test.inputs, runs["autoencoder"].load(job)
+    assert found["pca_error"] == pytest.approx(float(principal_error(seen, held, 8).mean()), rel=1e-4)
+    with torch.no_grad():
+        assert found["reconstruction_error"] == pytest.approx(float((model(held) - held).square().mean()), rel=1e-4)
     assert found["reconstruction_error"] < 0.06
-    assert 0.015 < found["pca_error"] < 0.035
 
 
 def test_a_vae_is_judged_by_the_bound_and_the_likelihood_is_below_it(runs: dict[str, Run]) -> None:
@@ -84,6 +89,9 @@ def test_runs_are_asked_for_codes(runs: dict[str, Run]) -> None:
         code, _, rest = answer.partition(" (")
         assert len(code.split()) == (6 if name == "factor" else 8)
         assert f"({rest}".startswith(what), answer
+    grey, black = (",".join([ink] * 20 + ["0"] * 44) for ink in ("0.6", "1"))
+    assert runs["vae"].predict([grey]) == runs["vae"].predict([black]), "0 or 1, whichever is nearer"
+    assert runs["autoencoder"].predict([grey]) != runs["autoencoder"].predict([black])
 
 
 def asked(run: Run) -> tuple[Any, Any, Path]:
@@ -115,6 +123,9 @@ def test_inputs_are_placed_by_their_codes(runs: dict[str, Run]) -> None:
     assert set(whole.labels) == {str(digit) for digit in range(10)}
     some = task.embed(recipe, folder, ["test:3"], "test")
     torch.testing.assert_close(some.vectors[0], whole.vectors[3])
+    job = runs["vae"].job()
+    with torch.no_grad():
+        torch.testing.assert_close(whole.vectors, runs["vae"].load(job).code(job.data.test.inputs))  # type: ignore[operator]
     assert whole.pictures is not None
     assert whole.pictures.shape == (270, 8, 8)
     assert task.embed(*asked(runs["factor"])[1:], [], "test").labels == []
