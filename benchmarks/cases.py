@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ class Case:
     seconds: float = MOST
 
     @property
+    def key(self) -> str:
+        """What it is kept by: one recipe may promise several figures."""
+        return f"{self.recipe}: {self.figure}"
+
+    def asked_by(self, words: Sequence[str]) -> bool:
+        """Say whether one of the words is this case's row or occurs in its recipe; without words all are asked for."""
+        return not words or any(word == self.row or word in self.recipe for word in words)
+
+    @property
     def bar(self) -> str:
         """The bar in words."""
         if self.at_least is not None:
@@ -74,35 +84,43 @@ def read_cases() -> list[Case]:
     ]
 
 
-def run(case: Case, folder: Path) -> dict[str, Any]:
-    """Run one case in a process of its own; return its figures and what it took."""
+def train(recipe: str, folder: Path) -> dict[str, Any]:
+    """Train a recipe in a process of its own; return its metrics and what it took, or the error."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "locution.cli", "train", *shlex.split(case.recipe), f"run_dir={folder}", "--quiet"]
+    command = [sys.executable, "-m", "locution.cli", "train", *shlex.split(recipe), f"run_dir={folder}", "--quiet"]
     done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
     wall = time.perf_counter() - begun
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    found = results["metrics"].get(case.figure)
-    if found is None:
-        return {"error": f"no figure {case.figure} among {', '.join(results['metrics'])}"}
+    metrics = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {**found, "seconds": wall, "processor_seconds": spent, "met": case.met(found["value"])}
+    return {"metrics": metrics, "seconds": wall, "processor_seconds": spent}
 
 
-def keep_pictures(case: Case, folder: Path, place: Path) -> None:
-    """Copy the pictures that a page shows; those of an earlier run go."""
-    name = recipe_name(case.recipe)
+def judge(case: Case, trained: dict[str, Any]) -> dict[str, Any]:
+    """Find the figure of a case among those of its recipe, and say whether it meets the bar."""
+    if "error" in trained:
+        return trained
+    found = trained["metrics"].get(case.figure)
+    if found is None:
+        return {"error": f"no figure {case.figure} among {', '.join(trained['metrics'])}"}
+    spent = {name: trained[name] for name in ("seconds", "processor_seconds")}
+    return {**found, **spent, "met": case.met(found["value"])}
+
+
+def keep_pictures(recipe: str, titles: Sequence[str], folder: Path, place: Path) -> None:
+    """Copy the pictures that a page shows, the first if none is named; those of an earlier run go."""
+    name = recipe_name(recipe)
     made = {path.stem: path for path in sorted((folder / "pictures").glob("*"))}
-    wanted = [file_name(title) for title in case.pictures] or list(made)[:1]
+    wanted = [file_name(title) for title in titles] or list(made)[:1]
     for old in place.glob(f"{name}--*"):
         old.unlink()
     place.mkdir(parents=True, exist_ok=True)
     for stem in wanted:
         if stem not in made:
-            print(f"{case.recipe}: no picture '{stem}' among {', '.join(made)}", file=sys.stderr)
+            print(f"{recipe}: no picture '{stem}' among {', '.join(made)}", file=sys.stderr)
         else:
             shutil.copy(made[stem], place / f"{name}--{stem}{made[stem].suffix}")
 
@@ -120,9 +138,10 @@ def written(case: Case, found: dict[str, Any]) -> str:
 
 
 def table(kept: dict[str, Any]) -> list[str]:
-    """Write all cases that were run as a Markdown table."""
+    """Write all cases that were run as a Markdown table, by their rows."""
     head = ["| row | case | figure | measured | bar | | took |", "|---|---|---|---|---|---|---:|"]
-    return head + [written(case, kept[case.recipe]) for case in read_cases() if case.recipe in kept]
+    cases = sorted(read_cases(), key=lambda case: int(case.row))
+    return head + [written(case, kept[case.key]) for case in cases if case.key in kept]
 
 
 def main() -> int:
@@ -137,16 +156,19 @@ def main() -> int:
         print("\n".join(table(record["cases"])))
         return 0
     code = 0
-    for case in read_cases():
-        if chosen.words and not any(word == case.row or word in case.recipe for word in chosen.words):
-            continue
+    asked = [case for case in read_cases() if case.asked_by(chosen.words)]
+    for recipe in dict.fromkeys(case.recipe for case in asked):
+        of_it = [case for case in asked if case.recipe == recipe]
         with tempfile.TemporaryDirectory() as folder:
-            found = run(case, Path(folder) / "run")
-            if chosen.pictures and "error" not in found:
-                keep_pictures(case, Path(folder) / "run", Path(chosen.pictures).resolve())
-        print(written(case, found), flush=True)
-        code = code if found.get("met") and found["seconds"] <= case.seconds else 1
-        record["cases"][case.recipe] = asdict(case) | found
+            trained = train(recipe, Path(folder) / "run")
+            if chosen.pictures and "error" not in trained:
+                titles = [title for case in of_it for title in case.pictures]
+                keep_pictures(recipe, titles, Path(folder) / "run", Path(chosen.pictures).resolve())
+        for case in of_it:
+            found = judge(case, trained)
+            print(written(case, found), flush=True)
+            code = code if found.get("met") and found["seconds"] <= case.seconds else 1
+            record["cases"][case.key] = asdict(case) | found
         record["machine"] = machine()
         RESULTS.mkdir(exist_ok=True)
         KEPT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
