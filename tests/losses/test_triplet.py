@@ -59,6 +59,15 @@ def test_semi_hard_triplets_are_those_that_a_search_by_hand_finds(points: Tensor
     assert any(away[a, n] <= away[a, p] for a, p, n in found), "none falls back to the farthest: the case is too easy"
 
 
+def test_points_that_lie_close_together_far_out_are_told_apart() -> None:
+    at = 500 + torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) / 10
+    exact = torch.cdist(at.double(), at.double())
+    assert torch.allclose(distances(at).double(), exact, atol=1e-3)
+    classes = torch.arange(40) % 4
+    hard = zip(batch_hard(distances(at), classes), batch_hard(exact, classes), strict=True)
+    assert all(torch.equal(one, other) for one, other in hard)
+
+
 @pytest.mark.parametrize("mining", MINERS)
 def test_a_batch_of_one_class_has_no_triplet_and_a_loss_of_zero(points: Tensor, mining: str) -> None:
     points.requires_grad_()
