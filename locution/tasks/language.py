@@ -22,6 +22,7 @@ from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, RunResults
 from locution.reporting.writing import writing
 from locution.tasks.abilities import Embedding, Generation, Samples
+from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.language_judged import attention_pictures, context_worth, figures, kernel_used
 from locution.tasks.task import Job
@@ -91,7 +92,7 @@ class Language(WeightsKept):
         metrics, surprise = figures(reads, text)
         galleries, matrices = attention_pictures(reads, text.tokenizer, text.streams["test"])
         written = [(given, self.went_on(reads, text.tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
-        return RunResults(
+        results = RunResults(
             recipe.name,
             recipe.describe,
             metrics,
@@ -104,6 +105,8 @@ class Language(WeightsKept):
                 Drawing("What it writes", writing(written), "what it was given, if anything, and how it goes on")
             ],
         )
+        draw_experts(results, reads, data)
+        return results
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the weights, and the tokenizer beside them."""
