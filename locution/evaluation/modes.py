@@ -66,6 +66,15 @@ def mode_coverage(samples: Tensor, centres: Tensor, spreads: Tensor | float, rea
     return Coverage(tuple(counts.tolist()), len(samples))
 
 
+def class_coverage(classes: Tensor, count: int) -> Coverage:
+    """Count the samples of each of so many classes, where classes are the modes: (N,), -1 for a sample of none.
+
+    >>> class_coverage(torch.tensor([0, 2, 2, -1]), 3)
+    Coverage(counts=(1, 0, 2), drawn=4)
+    """
+    return Coverage(tuple(torch.bincount(classes[classes >= 0], minlength=count).tolist()), len(classes))
+
+
 def mode_collapse(coverage: Coverage, names: Sequence[str], least: float = LEAST, due: Sequence[float] = ()) -> str:
     """Mode collapse is when a generator makes only some of the kinds of examples that there are, over and over.
 

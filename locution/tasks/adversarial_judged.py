@@ -17,7 +17,7 @@ from locution.engine.random import generator
 from locution.errors import UserError
 from locution.evaluation.energy_distance import energy_distance
 from locution.evaluation.feature_judge import SURE, FeatureJudge, frechet_distance
-from locution.evaluation.modes import Coverage, lifelike, mode_collapse, mode_coverage, neighbourhood_coverage
+from locution.evaluation.modes import class_coverage, lifelike, mode_collapse, mode_coverage, neighbourhood_coverage
 from locution.evaluation.proportions import proportion
 from locution.losses.sinkhorn import transport_plan
 from locution.losses.wasserstein import matching_distance
@@ -187,8 +187,8 @@ def judge_pictures(
     note = "distances to the pictures learnt from; coverage: held-out pictures near which one was made"
     results.tables.append(Table("Samples beside others", columns, rows, note))
     if judge is not None:
-        counts = torch.bincount(recognised(judge, known.inputs, samples) + 1, minlength=len(labels) + 1)[1:]
-        line = mode_collapse(Coverage(tuple(counts.tolist()), len(samples)), [f"class {name}" for name in labels])
+        found = class_coverage(recognised(judge, known.inputs, samples), len(labels))
+        line = mode_collapse(found, [f"class {name}" for name in labels])
         results.warnings += [line] if line else []
     results.galleries += pictures(samples, known.inputs)
 
