@@ -82,8 +82,7 @@ def judged(model: nn.Module, rollout: Rollout, discount: float, trace: float) ->
 
     logits, values = asked(rollout.observed)
     _, later = asked(rollout.then)
-    over = rollout.ended | rollout.cut
-    over[-1] = True  # nobody knows how the last ones would have gone on, but for what the critic expects there
+    over = rollout.ended | rollout.cut  # behind the last step stands what the critic expects there
     worth = advantages(surprises(rollout.rewards, values, later, rollout.ended, discount), over, discount, trace)
     actions = rollout.actions.flatten()
     targets = {

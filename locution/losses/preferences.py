@@ -86,6 +86,15 @@ def answer_log_probs(scores: Tensor, tokens: Tensor, answer: Tensor) -> Tensor:
     return -(flat.view(wanted.shape) * answer[:, 1:]).sum(1)
 
 
+def surprise(log_probs: Tensor, answer: Tensor) -> Tensor:
+    """Measure how surprising answers are, in nats a token: log-probabilities (N,) and where they stand (N, T) -> (N,).
+
+    >>> surprise(torch.tensor([-6.0]), torch.tensor([[False, True, True, True]]))
+    tensor([2.])
+    """
+    return -log_probs / answer.sum(1)
+
+
 def beside_each_other(inputs: Any) -> tuple[Tensor, Tensor]:
     """Lay pairs of texts out as one batch of texts: tokens and answers (N, 2, T) -> (2 N, T)."""
     if not isinstance(inputs, dict) or not {"tokens", "answer"} <= set(inputs):
@@ -99,7 +108,8 @@ class DPO:
 
     A batch holds as inputs a dict of "tokens" and "answer" (N, 2, T): two texts, the preferred first, and where in each
     the answer stands; and as targets "reference" (N, 2): how likely each answer was to the model where training began.
-    `beta` says how dear it is to move away from there.
+    `beta` says how dear it is to move away from there. `likelihood` adds so many times the surprise at the preferred
+    answer, in nats a token: without it both answers may become less likely, the other only more so.
 
     >>> class Even(nn.Module):
     ...     def forward(self, tokens): return torch.zeros(*tokens.shape, 4)
@@ -109,18 +119,23 @@ class DPO:
     0.6444
 
     Reference: R. Rafailov et al., 2023, "Direct preference optimization: your language model is secretly a reward
-    model", eq. 7.
+    model", eq. 7; `likelihood` from R. Pang et al., 2024, "Iterative reasoning preference optimization", eq. 1.
     """
 
     beta: float = 0.1
+    likelihood: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.beta > 0, "objective.beta", self.beta, "a number above 0, usually 0.1 to 0.5")
+        require(self.likelihood >= 0, "objective.likelihood", self.likelihood, "a number from 0, usually 0 or 1")
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
         """Run the model and measure: (log-probabilities of the answers, loss)."""
         log_probs = self.judged(model, batch.inputs)
-        return log_probs, weighted_mean(dpo_loss(log_probs, batch.targets["reference"], self.beta), batch)
+        losses = dpo_loss(log_probs, batch.targets["reference"], self.beta)
+        if self.likelihood:
+            losses = losses + self.likelihood * surprise(log_probs[:, BETTER], batch.inputs["answer"][:, BETTER])
+        return log_probs, weighted_mean(losses, batch)
 
     def judged(self, model: nn.Module, inputs: Any) -> Tensor:
         """Say how likely the model takes both answers of each pair to be: (N, 2)."""

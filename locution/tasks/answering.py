@@ -15,6 +15,7 @@ from locution.engine.random import generator
 from locution.inference.generate import go_on
 
 QUESTIONS = 50  # of the test that are answered
+TEMPERATURE = 0.8
 GOES_ON = -1  # stands behind an answer that found no end
 
 
@@ -30,7 +31,8 @@ def answers(model: nn.Module, data: Dataset, count: int = QUESTIONS) -> Tensor:
     for row, text in enumerate(begins):
         language: Any = model
         draw = generator(0, "answers", row)
-        tokens = go_on(language, [END, *data.reader.tokenizer.encode(text)], pairs.answer, draw)
+        asked = [END, *data.reader.tokenizer.encode(text)]
+        tokens = go_on(language, asked, pairs.answer, draw, temperature=TEMPERATURE)
         found[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
         if len(tokens) == pairs.answer:
             found[row, -1] = GOES_ON

@@ -25,7 +25,7 @@ from locution.reporting.results import RunResults
 from locution.tasks.abilities import Generation
 from locution.tasks.answering import answers
 from locution.tasks.keeping import WeightsKept
-from locution.tasks.preference_judged import by_kinds, endings, figures, side_by_side, spread
+from locution.tasks.preference_judged import by_kinds, endings, figures, side_by_side, spread, surprises
 from locution.tasks.reference import Reference, judged
 from locution.tasks.task import Job
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, read_tokenizer
@@ -81,7 +81,7 @@ class PreferenceTask(WeightsKept):
         results.graphs = [spread(objective, now, before["test"], rewards, data)]
         if "answers" in before:
             after = answers(model, data)
-            results.metrics += endings(before["answers"], after)
+            results.metrics += [*endings(before["answers"], after), *surprises(now, before["test"], data)]
             results.tables.append(side_by_side(before["answers"], after, data))
         return results
 

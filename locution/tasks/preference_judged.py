@@ -10,7 +10,7 @@ from torch import Tensor
 from locution.data.dataset import Dataset
 from locution.data.preferences import KINDS
 from locution.evaluation.intervals import bootstrap
-from locution.losses.preferences import DPO, RewardLoss
+from locution.losses.preferences import BETTER, DPO, RewardLoss, surprise
 from locution.reporting.results import Graph, Metric, Table
 from locution.tasks.answering import ended, written
 from locution.tasks.reference import margins
@@ -39,6 +39,27 @@ def figures(objective: DPO | RewardLoss, now: Tensor, before: Tensor) -> list[Me
             Metric("gain", **bootstrap(gained), label="gained on the other", group="gain", better="higher", note=more)
         )
     return found
+
+
+def surprises(now: Tensor, before: Tensor, data: Dataset) -> list[Metric]:
+    """Measure how surprising the preferred answers are to a model that learnt from pairs, and were to it before.
+
+    Nobody asks of it to speak the language as well as before; here is seen whether it does.
+    """
+    assert data.test is not None
+    answer, note = data.test.inputs["answer"][:, BETTER], f"preferred answers of {len(now)} pairs, nats a token"
+    rows = (("surprise", "surprise at the preferred", now), ("surprise_before", "before it learnt", before))
+    return [
+        Metric(
+            name,
+            **bootstrap(surprise(judged[:, BETTER], answer)),
+            label=label,
+            group="surprise",
+            better="lower" if judged is now else "",
+            note=note,
+        )
+        for name, label, judged in rows
+    ]
 
 
 def endings(before: Tensor, after: Tensor) -> list[Metric]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from locution.data.episodes import EpisodesData, Rollout, Rollouts, judged, roll_out
 from locution.data.worlds import Worlds, names, open_world
 from locution.errors import LocutionError, UserError
-from locution.losses.policy_gradient import advantages, log_prob, surprises
+from locution.losses.policy_gradient import log_prob
 from locution.models.actor_critic import ActorCritic
 
 
@@ -72,23 +72,21 @@ def test_actions_are_taken_as_often_as_they_are_likely() -> None:
 
 
 def test_what_was_tried_is_judged_as_by_hand() -> None:
-    observed = torch.arange(12.0).view(3, 1, 4) / 10
+    observed = torch.arange(16.0).view(4, 1, 4) / 10
     then = observed + 0.05
-    ended = torch.tensor([[True], [False], [False]])
-    rollout = Rollout(
-        observed, then, torch.tensor([[1], [0], [1]]), torch.ones(3, 1), ended, torch.zeros_like(ended), torch.ones(1)
-    )
+    ended = torch.tensor([[True], [False], [False], [False]])
+    cut = torch.tensor([[False], [True], [False], [False]])  # its time is up, though it could have gone on
+    actions = torch.tensor([[1], [0], [1], [0]])
+    rollout = Rollout(observed, then, actions, torch.ones(4, 1), ended, cut, torch.ones(1))
     batch = judged(Right(), rollout, discount=0.9, trace=0.5)
     values, later = observed.sum(-1), then.sum(-1)
-    over = torch.tensor([[True], [False], [True]])  # the last is cut off by the end of the rollout
-    worth = advantages(surprises(torch.ones(3, 1), values, later, ended, 0.9), over, 0.9, 0.5)
+    one, two, three, four = (1 + 0.9 * later * ~ended - values).flatten().tolist()
+    worth = torch.tensor([[one], [two], [three + 0.45 * four], [four]])
     torch.testing.assert_close(batch.targets["return"], (worth + values).flatten())
     spread = (worth - worth.mean()) / worth.std()
     torch.testing.assert_close(batch.targets["advantage"], spread.flatten())
-    logits = torch.tensor([[-50.0, 50.0]]).expand(3, 2)
-    torch.testing.assert_close(batch.targets["before"], log_prob(logits, torch.tensor([1, 0, 1])))
-    assert not rollout.cut.any()
-    assert not rollout.ended[-1].any(), "what happened was changed while it was judged"
+    logits = torch.tensor([[-50.0, 50.0]]).expand(4, 2)
+    torch.testing.assert_close(batch.targets["before"], log_prob(logits, actions.flatten()))
 
 
 def small(actor: nn.Module) -> Rollouts:

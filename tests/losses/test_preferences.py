@@ -121,6 +121,15 @@ def test_the_objective_takes_both_answers_in_one_pass_and_micro_batches_add_up()
     torch.testing.assert_close(objective.rewards(judged, reference), implicit_reward(judged, reference, 0.3))
 
 
+def test_the_likelihood_of_the_preferred_answer_is_added_for_each_of_its_tokens() -> None:
+    model, inputs, reference = Table(), pairs(), torch.randn(5, 2)
+    batch = Batch(inputs, {"reference": reference})
+    (judged, plain), (_, more) = (DPO(beta=0.3, likelihood=weight)(model, batch) for weight in (0.0, 0.7))
+    lengths = inputs["answer"][:, 0].sum(1)
+    assert len(set(lengths.tolist())) == 3
+    torch.testing.assert_close(more, plain + 0.7 * (-judged[:, 0] / lengths).mean())
+
+
 def test_the_reward_is_the_one_at_the_last_token_of_the_answer() -> None:
     class Places(nn.Module):
         def forward(self, tokens: Tensor) -> Tensor:
@@ -137,6 +146,8 @@ def test_the_reward_is_the_one_at_the_last_token_of_the_answer() -> None:
 def test_what_does_not_fit_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match=r"objective\.beta is 0; allowed: "):
         DPO(beta=0)
+    with pytest.raises(UserError, match=r"objective\.likelihood is -1; allowed: "):
+        DPO(likelihood=-1)
     with pytest.raises(UserError, match="the batch holds no pairs of answers; allowed: data of pairs"):
         DPO()(Table(), Batch(torch.zeros(2, 3, dtype=torch.int64)))
     with pytest.raises(UserError, match=r"answered with \(10, 6, 5\); allowed: \(10, 6\), a reward a place"):

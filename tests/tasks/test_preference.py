@@ -1,0 +1,187 @@
+"""Preferences: held-out margins rise, the reference is never touched, runs go on to the bit and answer alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from locution.engine import Observer, Record
+from locution.errors import UserError
+from locution.losses.preferences import DPO, RewardLoss
+from locution.models.language_model import LanguageModel
+from locution.models.reward_model import RewardModel
+from locution.reporting.results import RunResults
+from locution.runs import Run, resume, train
+from locution.tasks import answering
+from locution.tasks.abilities import Generation
+from locution.tasks.answering import GOES_ON, answers, ended
+from locution.tasks.language import Language
+from locution.tasks.preference_judged import figures
+from locution.tasks.reference import judged, margins
+
+DATA = ("data.vocabulary=400", "data.length=96", "data.answer=48")
+SMALL = ("model.width=32", "model.layers=1", "model.heads=2")
+LANGUAGE = ("data.vocabulary=400", "data.length=96", "data.batch_size=32", *SMALL, "model.dropout=0", "threads=1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few() -> Iterator[None]:
+    """Draw fewer answers, and judge no language model: what is held here needs no more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering.answers, "__defaults__", (6,))
+        patch.setattr(Language, "evaluate", lambda *_, **__: RunResults("language"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A language model for a few steps: what is learnt from preferences begins here."""
+    folder = tmp_path_factory.mktemp("runs") / "language"
+    return train("texts/causal", *LANGUAGE, "steps=30", f"run_dir={folder}", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def dpo(begun: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("runs") / "dpo"
+    words = (
+        *DATA,
+        *SMALL,
+        f"start={begun.folder}",
+        "steps=40",
+        "measure_every=20",
+        "optimizer.lr=0.003",
+        "log_every=1",
+    )
+    return train("texts/dpo", *words, f"run_dir={folder}", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def reward(begun: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("runs") / "reward"
+    words = (*DATA, *SMALL, f"start={begun.folder}", "steps=40", "optimizer.lr=0.003")
+    return train("texts/reward", *words, f"run_dir={folder}", quiet=True)
+
+
+def test_dpo_raises_the_margin_on_questions_that_are_new(dpo: Run) -> None:
+    found = dpo.results["metrics"]
+    assert found["gain"]["low"] > 0
+    assert found["preferred"]["low"] > 0.5
+    assert found["margin"]["value"] == pytest.approx(dpo.recipe.objective["beta"] * found["gain"]["value"], rel=1e-3)
+    assert 0 < found["surprise_before"]["value"] < 10
+
+
+def test_a_reward_model_tells_which_of_two_new_answers_is_better(reward: Run) -> None:
+    found = reward.results["metrics"]
+    assert found["preferred"]["low"] > 0.5
+    assert found["margin"]["low"] > 0
+    assert "gain" not in found
+
+
+def test_the_reference_is_what_the_language_model_says(begun: Run, dpo: Run) -> None:
+    job = dpo.job()
+    dpo.load(job)
+    assert job.data.test is not None
+    language = begun.load(begun.job())
+    kept = load_file(dpo.folder / "reference.safetensors")
+    torch.testing.assert_close(kept["test"], judged(language, DPO(), job.data.test.inputs))
+    torch.testing.assert_close(kept["train"], judged(language, DPO(), job.data.train.inputs))
+    assert torch.equal(kept["answers"], answers(language, job.data))
+
+
+def test_a_run_is_taken_back_judged_alike_and_goes_on_with_a_text(dpo: Run, reward: Run) -> None:
+    for run in (dpo, reward):
+        assert run.evaluate().as_json()["metrics"] == run.results["metrics"]
+    (said,) = dpo.predict(["This is a"])
+    assert said.startswith("This is a")
+    drawn = dpo.task.generate(dpo.recipe, dpo.folder, ["The"], Generation(length=9, seed=3))
+    assert drawn == dpo.task.generate(dpo.recipe, dpo.folder, ["The"], Generation(length=9, seed=3, cache=False))
+    better, worse = (float(one) for one in reward.predict(["One sentence that ends.", "One sentence that goes on and"]))
+    assert better != worse
+    with pytest.raises(UserError, match="judges texts and writes none; what it can: evaluate, predict"):
+        reward.task.generate(reward.recipe, reward.folder, ["The"], Generation())
+
+
+def test_the_reports_show_answers_and_who_is_ahead(dpo: Run, reward: Run) -> None:
+    page = (dpo.folder / "report.html").read_text(encoding="utf-8")
+    for title in ("Answers before and after", "Which answer is ahead", "Preferred answers move ahead"):
+        assert title in page
+    page = (reward.folder / "report.html").read_text(encoding="utf-8")
+    assert "Rewards of answers by kind" in page
+    assert "Answers before and after" not in page
+    assert '"margin"' in (dpo.folder / "metrics.jsonl").read_text(encoding="utf-8")
+
+
+class Stopping(Observer):
+    name = "stopping"
+
+    def watch(self, record: Record) -> None:
+        if record.step == 6 and record.kind == "step":
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights_measured_from_the_same(begun: Run, tmp_path: Path) -> None:
+    words = (*DATA, *SMALL, f"start={begun.folder}", "steps=9", "log_every=1", "optimizer.lr=0.01")
+    whole = train("texts/dpo", *words, f"run_dir={tmp_path}/whole", quiet=True)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train("texts/dpo", *words, f"run_dir={tmp_path}/stopped", quiet=True, watchers=[Stopping()])
+    again = resume(tmp_path / "stopped", quiet=True)
+    for name in ("model.safetensors", "reference.safetensors"):
+        one, other = (load_file(run.folder / name) for run in (whole, again))
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+    assert again.results["metrics"] == whole.results["metrics"]
+
+
+def test_lora_learns_preferences_too_and_leaves_the_rest_as_it_was(begun: Run, tmp_path: Path) -> None:
+    words = (*DATA, *SMALL, f"start={begun.folder}", "steps=25", "+lora", "optimizer.lr=0.01")
+    run = train("texts/dpo", *words, f"run_dir={tmp_path}/run", quiet=True)
+    assert run.results["metrics"]["gain"]["low"] > 0
+    before, after = (one.load(one.job()).state_dict() for one in (begun, run))
+    assert torch.equal(before["embedding.weight"], after["embedding.weight"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "said"),
+    [
+        ("texts/dpo", ["model={name: reward_model}"], "model 'reward_model' came with dpo; allowed: language_model"),
+        ("texts/reward", ["model={name: language_model}"], "'language_model' came with reward; allowed: reward_model"),
+        ("texts/dpo", ["objective={name: next_token}"], "'next_token' knows no pairs; allowed: dpo, reward"),
+        ("texts/dpo", ["data={name: prose}"], "'prose' holds no pairs; allowed: data such as preferences"),
+        ("texts/dpo", ["model.causal=false"], "model.causal is false"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_one_line(
+    recipe: str, words: list[str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as refused:
+        train(recipe, *words, f"run_dir={tmp_path}/run", quiet=True)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_margins_and_gains_are_counted_as_by_hand() -> None:
+    before, now = torch.tensor([[-5.0, -5.0], [-5.0, -5.0]]), torch.tensor([[-4.0, -7.0], [-6.0, -5.5]])
+    found = {metric.name: metric.value for metric in figures(DPO(beta=0.5), now, before)}
+    assert found == pytest.approx({"preferred": 0.5, "margin": 0.5 * 1.25, "gain": (3.0 - 0.5) / 2})
+    rewards = {metric.name: metric.value for metric in figures(RewardLoss(), now, before)}
+    assert rewards == pytest.approx({"preferred": 0.5, "margin": 1.25})
+    assert margins(now).tolist() == [3.0, -0.5]
+    assert ended(torch.tensor([[3, 0, 0], [3, 4, GOES_ON]])).tolist() == [1.0, 0.0]
+
+
+def test_a_reward_model_begins_from_a_language_model_and_sees_nothing_behind_a_place() -> None:
+    torch.manual_seed(0)
+    model = RewardModel(width=16, heads=2, layers=1).build((8,), 50).eval()
+    language = LanguageModel(width=16, heads=2, layers=1).build((8,), 50)
+    assert set(model.state_dict()) - set(language.state_dict()) == {"reward.weight", "reward.bias"}
+    torch.nn.init.normal_(model.reward.weight)
+    tokens = torch.randint(50, (2, 8))
+    other = tokens.clone()
+    other[:, 5:] = 1
+    one, two = model(tokens), model(other)
+    torch.testing.assert_close(one[:, :5], two[:, :5])
+    assert not torch.allclose(one[:, 5:], two[:, 5:])
