@@ -10,8 +10,9 @@ from torch import nn
 
 from locution.data.dataset import Dataset
 from locution.engine import TensorBatches
-from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters
+from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters, routings
 from locution.models.routing import Routing
+from locution.recipe import resolve
 from locution.reporting.results import RunResults
 from locution.runs import train
 from locution.tasks.expert_pictures import draw_experts, figures
@@ -72,6 +73,24 @@ def test_a_model_without_experts_shows_nothing() -> None:
     draw_experts(results, nn.Linear(4, 2), data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
     assert not results.metrics + results.matrices
     assert not results.tables + results.notes + results.galleries
+
+
+def test_of_a_language_model_each_token_counts() -> None:
+    torch.manual_seed(0)
+    recipe = resolve("texts/experts", ["model.width=16", "model.heads=2", "model.experts=4"])
+    model = recipe.part("model").build((9,), 20)
+    text = torch.randint(20, (7, 9))
+    held = TensorBatches(text, text)
+    results = RunResults("a run")
+    draw_experts(results, model, Dataset(held, None, held, inputs=(9,), outputs=20))
+    rows = {row[0]: [float(cell) for cell in row[1:]] for row in results.tables[0].rows}
+    found = routings(model, text)
+    assert rows.keys() == found.keys()
+    for name, routing in found.items():
+        assert rows[name] == pytest.approx(routing.dispatch.mean((0, 1)).tolist(), abs=1e-3)
+    largest = max(float(routing.dispatch.mean((0, 1)).max()) for routing in found.values())
+    assert results.metrics[0].value == pytest.approx(largest, abs=1e-3)
+    assert not results.matrices
 
 
 def test_the_recipe_runs_and_its_report_shows_who_does_the_work(tmp_path: Path) -> None:
