@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,15 @@ def test_modes_are_watched_as_training_goes_on_without_changing_it() -> None:
     assert watch.measure(perfect, record) == {"covered_modes": 8.0, "high_quality": 1.0}
     half = gan(torch.cat([data.truth().means[:4], torch.full((4, 2), 9.0)]))
     assert watch.measure(half, record) == {"covered_modes": 4.0, "high_quality": pytest.approx(0.5, abs=0.01)}
+    torch.manual_seed(0)
+    net = part("model", "gan")().build((2,), 0).eval()
+    middle = net.sample(500, torch.Generator().manual_seed(0)).detach()
+    wide = ModesWatch(replace(data.truth(), deviations=torch.cdist(data.truth().means, middle).median(1).values / 3))
+    state = torch.get_rng_state()
+    seen = wide.measure(net, record)
+    assert 0.01 < seen["high_quality"] < 0.99
+    assert wide.measure(net, record) == seen  # always with the same noise
+    assert torch.equal(state, torch.get_rng_state())
     assert ModesWatch.of(part("data", "two_moons")()) == []  # a line has no modes
     assert ModesWatch.of(part("data", "digits")()) == []
 
