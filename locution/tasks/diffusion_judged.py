@@ -23,7 +23,7 @@ from locution.reporting.results import Gallery, Graph, Metric, RunResults, Table
 from locution.tasks.clouds import corners, crowd, density_picture, gallery
 
 Draw = Callable[..., Tensor]
-JUDGED = 1000  # pictures drawn to be judged
+JUDGED, STEPS = 1000, 25  # pictures drawn to be judged, in so many steps
 POINTS = 5000  # points drawn, and true ones beside them
 LOOKED_AT = 20  # levels at most at which a score is held against the truth
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
@@ -122,7 +122,7 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     near = energy_distance(learnt, others)
     note = f"of {JUDGED} drawn to {len(others)} held out; of those learnt from: {near:.3f}"
     if not conditional:
-        pictures = draw(JUDGED)
+        pictures = draw(JUDGED, steps=STEPS)
         far = energy_distance(pictures, others)
         results.metrics.append(Metric("energy_distance", far, label="energy distance", better="lower", note=note))
         results.galleries.append(gallery(pictures, "Drawn from noise", ""))
@@ -131,14 +131,14 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     able = judge.right(others, held.targets) / len(others)
     rows, classes = [], len(data.labels)
     for guidance in GUIDANCES:
-        pictures = draw(JUDGED, guidance=guidance)
+        pictures = draw(JUDGED, guidance=guidance, steps=STEPS)
         share = proportion(judge.right(pictures, torch.arange(JUDGED) % classes), JUDGED)
         far = energy_distance(pictures, others)
         rows.append((guidance, share, far))
         if guidance in (0.0, 2.0):
             title = f"Drawn with guidance {guidance:g}" if guidance else "Drawn as each class, without guidance"
             results.galleries.append(gallery(pictures, title, "a column each: " + ", ".join(data.labels), classes))
-    about = f"of {JUDGED} drawn, by a classifier that is right on {able:.3f} of those held out"
+    about = f"of {JUDGED} drawn in {STEPS} steps, by a classifier that is right on {able:.3f} of those held out"
     for name, row, label in (("recognised", rows[0], "recognised"), ("recognised_guided", rows[2], "with guidance 2")):
         results.metrics.append(Metric(name, **row[1], label=label, group="recognised", better="higher", note=about))
     results.metrics.append(Metric("energy_distance", rows[0][2], label="energy distance", better="lower", note=note))

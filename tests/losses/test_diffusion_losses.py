@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from locution.data.gaussian_mixture import GaussianMixture
+from locution.engine import Engine, TensorBatches, Turn
 from locution.engine.batch import Batch
 from locution.errors import UserError
 from locution.losses.diffusion import NoisePrediction, asked, forgotten
+from locution.losses.likelihood import NegativeLogLikelihood
 from locution.losses.score_matching import ScoreMatching, denoising_score_matching, paired
+from locution.models.diffusion import DenoiserModel
+from locution.models.flow import FlowModel
 from locution.models.noise_levels import NoiseLevels
 
 
@@ -83,6 +90,15 @@ def test_the_loss_of_a_batch_is_weighted_and_a_mean_over_levels() -> None:
     _, noise, _ = asked(silent, Batch(torch.zeros(6, 2)), NoisePrediction().noise, 0.0)
     torch.testing.assert_close(even, noise.square().mean())
     torch.testing.assert_close(first, noise[0].square().mean())
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+def test_the_loss_of_scores_is_weighted(antithetic: bool) -> None:
+    silent, objective = Watching().eval(), ScoreMatching(antithetic=antithetic)
+    batch = Batch(torch.zeros(6, 2), weights=torch.tensor([0.0, 2.0, 0, 0, 0, 0]))
+    twice = paired(batch) if antithetic else batch
+    _, noise, _ = asked(silent, twice, objective.noise, 0.0, antithetic)
+    torch.testing.assert_close(objective(silent, batch)[1], 0.5 * noise[1].square().sum())
 
 
 def test_asleep_the_loss_is_always_the_same_and_awake_it_follows_torchs_generator() -> None:
@@ -176,3 +192,28 @@ def test_the_losses_count_each_level_alike() -> None:
 def test_settings_out_of_range_are_refused(make: type, wrong: dict[str, object]) -> None:
     with pytest.raises(UserError):
         make(**wrong)
+
+
+@pytest.mark.parametrize(
+    "objective", [NoisePrediction(levels=20), ScoreMatching(levels=5), NegativeLogLikelihood(levels=17)], ids=str
+)
+def test_training_with_noise_is_resumed_to_the_bit(objective: Any) -> None:
+    def engine() -> Engine:
+        torch.manual_seed(0)
+        part: Any = FlowModel(steps=1, widths=(8,), bounded=True)
+        if not isinstance(objective, NegativeLogLikelihood):
+            part = DenoiserModel(widths=(8, 8), conditional=True)
+        turn = Turn(objective, partial(torch.optim.Adam, lr=0.01))
+        return Engine(part.build((1, 4, 4), 3), turn, seed=3, accumulate=2)
+
+    x = torch.arange(16 * 16).remainder(17).view(16, 1, 4, 4) / 16
+    data = TensorBatches(
+        x, None if isinstance(objective, NegativeLogLikelihood) else torch.arange(16) % 3, batch_size=8
+    )
+    straight = engine().fit(data, steps=6).model.state_dict()
+    first = engine().fit(data, steps=3)
+    again = engine()
+    again.load_state_dict(first.state_dict())
+    resumed = again.fit(data, steps=6).model.state_dict()
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+    assert any(not torch.equal(straight[key], first.model.state_dict()[key]) for key in straight)
