@@ -20,7 +20,8 @@ class Passages:
 
     Parameters
     ----------
-    stream: the text, (S,), whole numbers. length: tokens of a passage. batch_size: passages a batch.
+    stream: the text, (S,), whole numbers. length: tokens of a passage. batch_size: passages a batch. asked: whether
+    what follows each token comes along as targets; if not, what is asked is the objective's affair.
 
     >>> passages = Passages(torch.arange(10), length=3, batch_size=2)
     >>> batch = next(passages.epoch(0, seed=0))
@@ -30,12 +31,12 @@ class Passages:
     Reference: A. Radford et al., 2018, "Improving language understanding by generative pre-training", section 4.1.
     """
 
-    def __init__(self, stream: Tensor, length: int, batch_size: int) -> None:
+    def __init__(self, stream: Tensor, length: int, batch_size: int, *, asked: bool = True) -> None:
         require(length >= 1, "data.length", length, "a whole number from 1, usually 64 to 1024")
         require(batch_size >= 1, "data.batch_size", batch_size, "a whole number from 1")
         if len(stream) < 2 * length:
             raise UserError(f"a text of {len(stream)} tokens came; allowed: from {2 * length}, two passages.")
-        self.stream, self.length, self.batch_size = stream, length, batch_size
+        self.stream, self.length, self.batch_size, self.asked = stream, length, batch_size, asked
 
     def __len__(self) -> int:
         """Count the passages of an epoch: as many as there are wherever the cuts fall."""
@@ -47,7 +48,7 @@ class Passages:
 
     def to(self, device: torch.device) -> Passages:
         """Move the text to the device once."""
-        return Passages(self.stream.to(device), self.length, self.batch_size)
+        return Passages(self.stream.to(device), self.length, self.batch_size, asked=self.asked)
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[Batch]:
         """Cut the text at places that the seed and the epoch's number choose, and hand out the pieces in batches."""
@@ -57,7 +58,7 @@ class Passages:
         within = torch.arange(self.length, device=self.stream.device)
         for some in torch.split(starts, self.batch_size)[skip:]:
             places = some.to(within.device)[:, None] + within  # (B, T)
-            yield Batch(self.stream[places], self.stream[places + 1])
+            yield Batch(self.stream[places], self.stream[places + 1] if self.asked else None)
 
 
 def cut(stream: Tensor, length: int) -> tuple[Tensor, Tensor]:

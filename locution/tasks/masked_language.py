@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from locution.data.byte_pairs import END, FIRST, MARKS, MASK, Tokenizer
-from locution.data.dataset import Dataset
-from locution.data.passages import cut
+from locution.data.dataset import Dataset, held_out
+from locution.data.passages import Passages, cut
 from locution.engine.random import generator
 from locution.errors import UserError
 from locution.evaluation.intervals import bootstrap, ratio
@@ -61,7 +61,7 @@ class MaskedLanguage(WeightsKept):
             raise UserError(f"objective '{recipe.objective.get('name')}' came; allowed here: masked_token.")
         data: Dataset = recipe.part("data").load(recipe.seed)
         objective = replace(objective, vocabulary=len(text_of(recipe, data).tokenizer))
-        return prepared(recipe, objective, data, causal=False)
+        return prepared(recipe, objective, without_targets(data), causal=False)
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
         """Judge the model by the gaps of held-out chapters, beside a unigram model."""
@@ -99,6 +99,17 @@ class MaskedLanguage(WeightsKept):
         """Fill the gaps of each text, written as [MASK], a token each; name the likeliest for each gap."""
         model, tokenizer = opened(self, recipe, folder)
         return [fill(model, tokenizer, text) for text in inputs]
+
+
+def without_targets(data: Dataset) -> Dataset:
+    """Leave out what follows each token: here the text itself is what is asked for, where it is hidden."""
+    train: Any = data.train
+    held = data.development
+    return replace(
+        data,
+        train=Passages(train.stream, train.length, train.batch_size, asked=False),
+        development=held and held_out(held.inputs, None, held.batch_size),
+    )
 
 
 def with_gaps(tokenizer: Tokenizer, text: str) -> list[int]:

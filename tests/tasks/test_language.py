@@ -165,6 +165,14 @@ def test_a_masked_run_is_judged_beside_frequencies(masked: Run) -> None:
     assert "Attention of block 1" in report
 
 
+def test_a_method_that_asks_for_answers_finds_none_where_tokens_are_hidden(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="label_smoothing came upon targets that are no classes"):
+        train("texts/masked", *SMALL, "+label_smoothing", f"run_dir={tmp_path / 'run'}", quiet=True)
+    job = build_task(resolve("texts/masked")).prepare(resolve("texts/masked", SMALL), quiet=True)
+    assert next(job.batches.epoch(0, 0)).targets is None
+    assert job.data.development.targets is None
+
+
 def test_gaps_take_the_space_before_them_along() -> None:
     tokenizer = Tokenizer([])
     assert with_gaps(tokenizer, "[MASK]") == [1]
