@@ -67,7 +67,8 @@ def test_actions_are_taken_as_often_as_they_are_likely() -> None:
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {"logits": torch.tensor([[0.8, 0.2]]).log().expand(len(x), 2), "values": torch.zeros(len(x))}
 
-    found = roll_out(Seldom(), Worlds("CartPole-v1", 4), 500, seed=0, number=0)
+    found, other = (roll_out(Seldom(), Worlds("CartPole-v1", 4), 500, seed=0, number=number) for number in (0, 1))
+    assert not torch.equal(found.actions, other.actions)
     assert found.actions.float().mean().item() == pytest.approx(0.2, abs=5 * (0.2 * 0.8 / 2000) ** 0.5)
 
 

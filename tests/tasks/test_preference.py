@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from locution.data import preferences
 from locution.engine import Observer, Record
 from locution.errors import UserError
 from locution.losses.preferences import DPO, RewardLoss
@@ -31,9 +32,10 @@ LANGUAGE = ("data.vocabulary=400", "data.length=96", "data.batch_size=32", *SMAL
 
 @pytest.fixture(scope="module", autouse=True)
 def few() -> Iterator[None]:
-    """Draw fewer answers, and judge no language model: what is held here needs no more."""
+    """Ask fewer questions, and judge no language model: what is held here needs no more."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answering.answers, "__defaults__", (6,))
+        patch.setattr(preferences, "FEWEST", 16)
         patch.setattr(Language, "evaluate", lambda *_, **__: RunResults("language"))
         yield
 
