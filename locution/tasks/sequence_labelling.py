@@ -40,7 +40,7 @@ class SequenceLabelling(WeightsKept):
     >>> from locution.recipe import resolve
     >>> job = SequenceLabelling().prepare(resolve("copying", ["data.train=10"]), quiet=True)
     >>> job.data.train.targets.shape
-    torch.Size([10, 30])
+    torch.Size([10, 20])
 
     Reference: A. Graves, 2012, "Supervised sequence labelling with recurrent neural networks", section 2.2.
     """
