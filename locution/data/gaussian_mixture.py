@@ -52,6 +52,10 @@ class GaussianMixture:
     def score(self, x: Tensor) -> Tensor:
         """The score is the gradient of the log-density: it points to where points lie more densely, (N, D) -> (N, D).
 
+        >>> one = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.tensor([2.0]))
+        >>> one.score(torch.tensor([[4.0, -8.0]]))  # -x / 2^2
+        tensor([[-1.,  2.]])
+
         Reference: A. Hyvärinen, 2005, "Estimation of non-normalized statistical models by score matching", section 2.
         """
         belongs = self.parts(x).softmax(1)  # (N, K)

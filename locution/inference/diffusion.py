@@ -172,6 +172,13 @@ def annealed_langevin(
     predict, levels, start: as in `diffusion_sample`, of a variance-exploding diffusion. each: steps a level. rate: how
     large they are, beside the variance of the noise.
 
+    >>> levels = NoiseLevels(torch.ones(3), torch.tensor([0.0, 0.1, 1.0]))
+    >>> def knows(noisy, level):  # of data that are all 3, the score is (3 - x) / sigma^2
+    ...     return (noisy - 3) / levels.sigmas[level]
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> annealed_langevin(knows, levels, torch.zeros(1000, 1), draw, each=50).mean().round(decimals=2)
+    tensor(3.)
+
     Reference: Y. Song, S. Ermon, 2019, "Generative modeling by estimating gradients of the data distribution",
     algorithm 1, with its step size in the units of each level.
     """
