@@ -76,6 +76,8 @@ def test_a_step_is_that_of_the_paper_written_by_hand() -> None:
     engine = Engine(model, objective.turns(PLAIN), device="cpu", seed=4).fit([Batch(x)], steps=1)
 
     assert [turn.name for turn in engine.turns] == ["critic", "autoencoder"]
+    settings = engine.turns[0].optimizer.param_groups[0]
+    assert (settings["lr"], settings["betas"]) == (0.003, (0.5, 0.9))
     critic = torch.optim.Adam(mine.critic.parameters(), lr=0.003, betas=(0.5, 0.9))
     reseed(stream_key(4, "model", 0, 0, 0), torch.device("cpu"))
     with torch.no_grad():
