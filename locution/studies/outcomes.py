@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from locution.errors import UserError, unknown
+from locution.models.mixture_of_experts import MixtureOfExpertsModel
 from locution.recipe import Recipe
 from locution.studies.effects import Outcome
+from locution.tasks.expert_pictures import OF_EXPERTS
 from locution.tasks.figures import FIGURES
 from locution.tasks.judge import NAMES
 from locution.tasks.supervised import Supervised
@@ -70,7 +72,9 @@ def possible(recipe: Recipe) -> set[str] | None:
     """Name the figures that a recipe can have, where that is known before it trains."""
     if part("task", recipe.task) is not Supervised:
         return None
-    return {*NAMES, *recipe.figures, *COST}
+    model = recipe.model.get("name")
+    experts = OF_EXPERTS if model and part("model", model) is MixtureOfExpertsModel else ()
+    return {*NAMES, *recipe.figures, *experts, *COST}
 
 
 def chosen(metric: str, allowed: Collection[str] | None) -> list[str]:

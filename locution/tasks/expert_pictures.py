@@ -14,6 +14,7 @@ from locution.reporting.results import Gallery, Matrix, Metric, RunResults, Tabl
 
 MOST = 4096  # examples that are routed
 PICTURE = "Who works on what"
+OF_EXPERTS = ("largest_load", "router_entropy")  # the figures that only a mixture has
 WHOLE = "a column for each expert; each row adds up to 1"
 
 

@@ -15,7 +15,8 @@ from locution.models.routing import Routing
 from locution.recipe import resolve
 from locution.reporting.results import RunResults
 from locution.runs import train
-from locution.tasks.expert_pictures import draw_experts, figures
+from locution.studies.outcomes import possible
+from locution.tasks.expert_pictures import OF_EXPERTS, draw_experts, figures
 
 
 def sorting(top: int = 1) -> nn.Module:
@@ -102,3 +103,9 @@ def test_the_recipe_runs_and_its_report_shows_who_does_the_work(tmp_path: Path) 
     assert "Who does the work" in report
     assert "by task" in report
     assert run.predict(["test:0"])
+
+
+def test_studies_may_ask_for_the_figures_of_experts_where_there_are_any() -> None:
+    assert set(OF_EXPERTS) <= (possible(resolve("digits/experts")) or set())
+    assert not set(OF_EXPERTS) & (possible(resolve("digits")) or set())
+    assert not set(OF_EXPERTS) & (possible(resolve("line")) or set())
