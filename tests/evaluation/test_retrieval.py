@@ -57,6 +57,14 @@ def test_equally_near_ones_come_in_their_order_and_oneself_never() -> None:
     ]
 
 
+def test_of_many_equally_near_ones_the_first_comes_first() -> None:
+    classes = torch.randint(9, (300,), generator=torch.Generator().manual_seed(1))
+    found = relevance(torch.zeros(300, 3), classes)
+    for row in (0, 7, 299):
+        others = torch.cat([classes[:row], classes[row + 1 :]])
+        assert torch.equal(found[row], others == classes[row])
+
+
 def test_an_example_alone_of_its_kind_finds_nothing() -> None:
     found = relevance(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 5]))
     assert average_precision(found)[2] == 0

@@ -21,6 +21,14 @@ def test_points_lie_where_they_are_on_one_scale_for_both_axes() -> None:
     assert left < right
 
 
+def test_each_label_has_its_colour_where_the_page_cannot_take_it_away() -> None:
+    drawn = scatter(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]), ["a", "b", "a"], alt="three")
+    fills = re.findall(r'<tspan fill="(#[0-9a-f]{6})">(\w)</tspan>', drawn)
+    assert [label for _, label in fills] == ["a", "b", "a"]
+    assert fills[0] == fills[2]
+    assert fills[0][0] != fills[1][0]
+
+
 def test_labels_and_names_are_escaped() -> None:
     drawn = scatter(np.zeros((1, 2)), ["<b>"], ["<script>"], alt="<x>")
     assert "<b>" not in drawn
