@@ -6,14 +6,18 @@ import math
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """Write a number with as many digits as it deserves.
+    """Write a number with as many digits as it deserves; a count, which is whole, with those that it has.
 
+    >>> figure(8), figure(8.0)
+    ('8', '8.000')
     >>> figure(0.1234567), figure(1234567.0), figure(2e-7), figure(0.97), figure(None)
     ('0.123', '1,234,567', '2e-07', '0.970', '–')
     """
     if value is None or not math.isfinite(value):
         return "–" if value is None or math.isnan(value) else ("∞" if value > 0 else "-∞")
     size = abs(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     if size >= 1000 or (value == int(value) and size >= 10):
         return f"{value:,.0f}"
     if size >= 10:

@@ -87,7 +87,7 @@ def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samp
     quality: Any = proportion(sum(found.counts), found.drawn)
     near = "within 3 standard deviations of a mode"
     results.metrics += [
-        Metric("covered_modes", float(count), label="modes covered", better="higher", note=note),
+        Metric("covered_modes", count, label="modes covered", better="higher", note=note),
         Metric("high_quality", **quality, label="samples of high quality", better="higher", note=near),
     ]
     line = mode_collapse(found, names, due=due)
