@@ -26,6 +26,18 @@ def sorting(top: int = 1) -> nn.Module:
     return nn.Sequential(layer)
 
 
+class Beside(nn.Module):
+    """A layer with a way around it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = x + self.layer(x)
+        return found
+
+
 def data(rows: torch.Tensor, classes: torch.Tensor, labels: tuple[str, ...]) -> Dataset:
     held = TensorBatches(rows, classes)
     return Dataset(held, None, held, inputs=(4,), outputs=len(labels), labels=labels)
@@ -67,6 +79,21 @@ def test_the_entropy_is_a_share_of_the_largest() -> None:
         metric.name: metric.value for metric in figures(Routing(even, even, torch.ones(5, 2, dtype=torch.bool)), "")
     }
     assert found == {"largest_load": pytest.approx(0.125), "router_entropy": pytest.approx(1.0)}
+
+
+def test_of_several_mixtures_the_most_uneven_is_judged() -> None:
+    torch.manual_seed(0)
+    even, alone = sorting()[0], MixtureOfExperts(4, hidden=2, experts=2)
+    even.experts.leave.data.zero_()  # type: ignore[union-attr, operator]
+    alone.router.data = torch.tensor([[50.0] * 4, [0.0] * 4])
+    for layers in ((even, alone), (alone, even)):
+        layers[0].experts.leave.data.zero_()  # type: ignore[union-attr, operator]
+        model = nn.Sequential(Beside(layers[0]), Beside(layers[1]))
+        results = RunResults("a run")
+        draw_experts(results, model, data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
+        assert results.metrics[0].value == 1.0
+        assert "even would be 0.500" in results.metrics[0].note
+        assert len(results.matrices) == len(results.tables[0].rows) == 2
 
 
 def test_a_model_without_experts_shows_nothing() -> None:
