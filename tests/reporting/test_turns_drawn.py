@@ -20,7 +20,7 @@ def test_each_turn_has_a_line_of_its_own_and_none_stands_alone() -> None:
     assert page.count('class="line c1"') >= 1
     assert page.count('class="line c2"') >= 1
     assert (
-        f"critic: first {figure(-1)}, last {figure(-1 / 29)}; generator: first {figure(2)}, last {figure(2 / 29)}"
+        f"critic: first {figure(-1.0)}, last {figure(-1 / 29)}; generator: first {figure(2.0)}, last {figure(2 / 29)}"
         in page
     )
     assert "loss/" not in page
@@ -29,5 +29,5 @@ def test_each_turn_has_a_line_of_its_own_and_none_stands_alone() -> None:
 def test_one_turn_is_drawn_as_ever() -> None:
     section = learning(curves([{"kind": "step", "step": step, "loss": 1.0 / step} for step in range(1, 9)]))
     assert section is not None
-    assert f"Training loss: first {figure(1)}, last {figure(1 / 8)}" in section.body
+    assert f"Training loss: first {figure(1.0)}, last {figure(1 / 8)}" in section.body
     assert "of each turn" not in section.body
