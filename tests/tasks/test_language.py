@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import torch
 from locution.beginning import build_task
 from locution.data.byte_pairs import Tokenizer
 from locution.errors import UserError
+from locution.models.language_model import LanguageTransformer
 from locution.recipe import resolve
 from locution.runs import Run, resume, train
 from locution.tasks.abilities import Generation, able
 from locution.tasks.language import Language, Writing
-from locution.tasks.masked_language import fill, with_gaps
+from locution.tasks.masked_language import fill, guessed, with_gaps
 from locution.tasks.tokens_kept import TOKENIZER, read_tokenizer
 
 SMALL = ("data.vocabulary=280", "data.length=32", "model.width=16", "model.heads=2", "model.layers=1", "steps=12")
@@ -185,6 +187,33 @@ def test_a_gap_is_filled_with_the_likeliest_token_and_never_with_a_mark(masked: 
     assert both[0].startswith("The")
     assert " statement  [" in both[0]
     assert both[1].count(";") >= 1
+
+
+class Fixed(LanguageTransformer):
+    """Expects at each place a mark most of all, then the letter b."""
+
+    def forward(self, tokens: torch.Tensor, mask: object = None, cache: object = None) -> torch.Tensor:
+        scores = torch.zeros(*tokens.shape, 258)
+        scores[..., :2], scores[..., 100] = 9.0, 5.0
+        self.read = tokens
+        return scores
+
+
+def test_a_mark_fills_no_gap_however_likely() -> None:
+    fixed = Fixed(258, 16, 8, layers=1, heads=2, causal=False)
+    chance = math.exp(5) / (math.exp(5) + 255)
+    assert fill(fixed, Tokenizer([]), "a[MASK]c").startswith(f"abc  [b ({chance:.3f}), ")
+
+
+def test_what_is_asked_of_held_out_text_is_truly_hidden() -> None:
+    fixed = Fixed(258, 16, 8, layers=1, heads=2, causal=False)
+    surprise, right, asked = guessed(fixed, torch.full((4, 16), 100), 258)
+    there = asked != -100
+    assert bool((fixed.read[there] == 1).all())
+    assert bool((fixed.read[~there] == 100).all())
+    assert bool((surprise[~there] == 0).all())
+    assert not bool(right.any())  # a mark is the likeliest, and counts as wrong
+    assert float(surprise[there][0]) == pytest.approx(math.log(2 * math.exp(9) + math.exp(5) + 255) - 5, rel=1e-5)
 
 
 def test_what_cannot_be_filled_is_one_line(masked: Run) -> None:
