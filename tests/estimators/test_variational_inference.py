@@ -127,6 +127,17 @@ def test_both_gradients_are_that_of_the_bound_on_average() -> None:
         assert float(value.detach()) == pytest.approx(float(exact), abs=0.02)
 
 
+def test_a_draw_is_compared_with_the_others_alone() -> None:
+    """Of three draws z worth w, the gradient by the mean is -1/3 sum (w - mean of the other two) z."""
+    noise, worth = torch.tensor([[0.5], [-1.0], [2.0]]), torch.tensor([1.0, 4.0, -2.0])
+    posterior = GaussianPosterior(1)
+    value = score_loss(posterior, lambda z: worth + posterior.log_density(z), noise)
+    others = torch.tensor([(4 - 2) / 2, (1 - 2) / 2, (1 + 4) / 2])
+    wanted = -((worth - others) * noise.flatten()).mean()
+    torch.testing.assert_close(torch.autograd.grad(value, posterior.mean)[0], wanted[None])
+    torch.testing.assert_close(value.detach(), -worth.mean())
+
+
 def test_the_path_leaves_nothing_to_chance_where_the_gaussian_is_the_posterior() -> None:
     posterior = GaussianPosterior(2, spread=1.0).double()
     noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -69,6 +69,12 @@ def test_a_code_that_knows_nothing_scores_by_chance() -> None:
     assert float(mutual_information_gap(codes, FACTORS).max()) < 0.1
 
 
+def test_votes_are_judged_that_nothing_was_learnt_from() -> None:
+    """A code of 300 numbers that know nothing: most votes are for a number that hardly any other vote was for."""
+    codes = torch.randn(len(FACTORS), 300, generator=torch.Generator().manual_seed(1))
+    assert float(factor_vae_score(codes, FACTORS, learnt=100, judged=100, batch=8).mean()) < 0.5
+
+
 def test_a_vote_goes_to_the_number_that_varies_least_against_its_own_spread() -> None:
     """The second number moves a hundred times as far: without that, the first would win every vote."""
     codes = scaled() * torch.tensor([0.01, 1.0, 1.0, 1.0])

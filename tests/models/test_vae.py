@@ -106,6 +106,10 @@ def test_more_draws_bring_the_bound_closer_from_below() -> None:
     ten = float(torch.stack([importance_weighted_bound(weights[k : k + 10]).mean() for k in range(0, 240, 10)]).mean())
     assert one + 0.05 < ten < means[2] < float(exact.mean()) + 0.005
     assert means[2] > float(exact.mean()) - 0.02
+    likely = [float(log_likelihood(model, x, GAUSSIAN, draws).mean()) for draws in (1, 20)]
+    assert likely[0] + 0.05 < likely[1], "each draw is another"
+    assert torch.equal(log_likelihood(model, x, GAUSSIAN, 2), log_likelihood(model, x, GAUSSIAN, 2))
+    assert not torch.equal(log_likelihood(model, x, GAUSSIAN, 2), log_likelihood(model, x, GAUSSIAN, 2, seed=1))
 
 
 def test_the_divergence_and_the_surprise_make_up_the_weight_of_a_draw_on_average() -> None:
