@@ -1,4 +1,4 @@
-"""Points of a curve: a few to learn from, and the curve between them to be judged by."""
+"""Points of a circle with a number each: a few to learn from, and the whole circle to be judged by."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from locution.errors import require
 
 @dataclass(frozen=True)
 class CurveData:
-    """Points of a curve are pairs of numbers of which one depends on the other: (x, sin(pi x) + x / 2), without noise.
+    """Points of a curve around a circle: of each place (x, y) on the unit circle the product x y is to be learnt.
 
-    `points` are spread evenly from -1 to 1 and learnt from all at once; `between` more, evenly too, are held out.
+    `points` are spread evenly, from an eighth of a turn before half a turn back on, and learnt from all at once;
+    `between`, evenly from half a turn back to half a turn on, are held out.
 
-    >>> data = CurveData(points=3, between=5).load(seed=0)
-    >>> data.train.inputs.flatten().tolist(), data.train.targets.flatten()
-    ([-1.0, 0.0, 1.0], tensor([-0.5000,  0.0000,  0.5000]))
+    >>> data = CurveData(points=4).load(seed=0)
+    >>> data.train.inputs, data.train.targets.flatten()
+    (tensor([[-0.7071, -0.7071],
+            [ 0.7071, -0.7071],
+            [ 0.7071,  0.7071],
+            [-0.7071,  0.7071]]), tensor([ 0.5000, -0.5000,  0.5000, -0.5000]))
 
-    Reference: C. Bishop, 2006, "Pattern recognition and machine learning", section 1.1.
+    Reference: A. Jacot, F. Gabriel, C. Hongler, 2018, "Neural tangent kernel: convergence and generalization in neural
+    networks", section 6.2.
     """
 
     points: int = 8
@@ -35,10 +40,12 @@ class CurveData:
     def load(self, seed: int) -> Dataset:
         """Make the points; no seed has a part in it."""
 
-        def curve(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-            across = torch.linspace(-1, 1, count)[:, None]  # (N, 1)
-            return across, (math.pi * across).sin() + across / 2
+        def circle(turns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            angles = 2 * math.pi * turns
+            places = torch.stack([angles.cos(), angles.sin()], 1)  # (N, 2)
+            return places, places.prod(1, keepdim=True)
 
-        inputs, targets = curve(self.points)
+        inputs, targets = circle(torch.arange(self.points) / self.points - 3 / 8)
         train = TensorBatches(inputs, targets, batch_size=self.points)
-        return Dataset(train, None, held_out(*curve(self.between)), source="points of a curve")
+        held = held_out(*circle(torch.linspace(-0.5, 0.5, self.between)))
+        return Dataset(train, None, held, inputs=(2,), source="points of a circle")
