@@ -144,11 +144,12 @@ def plane(model: nn.Module, played: Played, world: str) -> Matrix:
     across, up = PLANES.get(world.rpartition("-")[0], (0, min(1, observations - 1)))
     seen, done = names(world, observations, played.chances.shape[1])
     low, high = (torch.quantile(_some(played.all_seen), share, dim=0) for share in AROUND)
+    device = next(model.parameters(), torch.empty(0)).device
     columns, rows = (torch.linspace(float(low[one]), float(high[one]), SIDE) for one in (across, up))
     points = played.all_seen.mean(0).repeat(SIDE, SIDE, 1)  # (rows, columns, observations)
     points[:, :, across], points[:, :, up] = columns[None, :], rows.flip(0)[:, None]
     with torch.no_grad():
-        logits, _ = policy_and_values(model(points.flatten(0, 1).to(next(model.parameters()).device)))
+        logits, _ = policy_and_values(model(points.flatten(0, 1).to(device)))
     chances = logits.softmax(-1)[:, -1].cpu().view(SIDE, SIDE)
     return Matrix(
         f"How likely '{done[-1]}' is",

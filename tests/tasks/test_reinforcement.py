@@ -14,7 +14,7 @@ from locution.engine import Engine, Observer, Record
 from locution.engine.method import Method, Plan
 from locution.engine.random import stream_key
 from locution.errors import UserError
-from locution.inference.acting import play
+from locution.inference.acting import Played, play
 from locution.recipe import resolve
 from locution.runs import Run, resume, train
 from locution.tasks import reinforcement
@@ -172,3 +172,24 @@ def test_the_returns_of_a_rollout_are_measured_and_kept(tmp_path: Path) -> None:
     other = Acting(job.batches)
     other.load_state_dict(engine.state_dict()["observers"]["acting"])
     assert (other.samples, other.returns) == (acting.samples, acting.returns)
+
+
+def test_the_plane_shows_a_policy_over_the_two_observations_that_tell_most() -> None:
+    class Leaning(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            push = 5 * x[:, 2] + x[:, 3] + x[:, 0]
+            return {"logits": torch.stack([torch.zeros(len(x)), push], 1), "values": x[:, 0]}
+
+    draw = torch.Generator().manual_seed(0)
+    seen = torch.randn(500, 4, generator=draw) * torch.tensor([1.0, 1.0, 0.1, 2.0]) + torch.tensor([3.0, 0, 0, 0])
+    one = Played(torch.ones(1), torch.ones(1), seen[:3], torch.zeros(3), torch.full((3, 2), 0.5), seen)
+    drawn = reinforcement.plane(Leaning(), one, "CartPole-v1")
+    across, up = ([float(name) for name in names] for names in (drawn.columns, drawn.rows))
+    assert across == sorted(across)
+    assert up == sorted(up, reverse=True)  # as on a map: more is further up
+    assert (across[0], up[-1]) == pytest.approx((-0.23, -4.6), rel=0.15)  # the hundredth part of what was seen
+    mean = seen[:, 0].mean().item()
+    for row, column in ((0, 0), (3, 11), (14, 14)):
+        push = torch.tensor(5 * across[column] + up[row] + mean)
+        assert drawn.values[row][column] == pytest.approx(push.sigmoid().item(), abs=0.02)
+    assert drawn.title == "How likely 'right' is"
