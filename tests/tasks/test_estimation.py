@@ -19,8 +19,9 @@ from locution.errors import LocutionError, UserError
 from locution.estimators.neighbours import NearestNeighbours
 from locution.estimators.som import SelfOrganisingMap, quantisation_error, topographic_error
 from locution.recipe import resolve
+from locution.reporting.results import RunResults
 from locution.runs import Run
-from locution.tasks.estimated import units_named
+from locution.tasks.estimated import judge_search, units_named
 from locution.tasks.estimation import Estimation, flat, plain
 from locution.tasks.keeping import WEIGHTS
 
@@ -152,6 +153,17 @@ def test_without_faiss_neighbours_are_judged_all_the_same(monkeypatch: pytest.Mo
     results = task.evaluate(recipe, job, job.model)
     assert not results.graphs
     assert "pip install 'locution[neighbours]'" in results.notes[0]
+
+
+def test_answers_that_are_not_scikit_learns_are_counted_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locution.tasks.estimated.find_spec", lambda name: None)
+    data = DigitsData(limit=300).load(seed=0)
+    train, test = data.train, data.test
+    assert test is not None
+    rows, classes = flat(train.inputs), train.targets.numpy()  # type: ignore[attr-defined]
+    results, forgetful = RunResults("few"), NearestNeighbours().fit(rows[:40], classes[:40])
+    judge_search(results, forgetful, rows, classes, flat(test.inputs))
+    assert results.metrics[0].value < 0.95
 
 
 def test_a_unit_on_which_nothing_fell_bears_the_name_of_the_nearest_that_has_one() -> None:

@@ -171,6 +171,14 @@ def test_the_nearest_are_those_of_a_search_by_hand_and_never_oneself(digits: Run
     assert np.array_equal(drawn.pictures[1, 1], among.pictures[int(away[1].argmin())].numpy())
 
 
+def test_what_an_index_did_not_find_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    missed = (np.array([[0.5, np.inf, np.inf]]), np.array([[1, -1, -1]]))
+    monkeypatch.setattr("locution.tasks.nearest.NearestNeighbours.kneighbors", lambda self, X: missed)
+    among = Embedding(torch.tensor([[0.0], [1.0], [5.0]]), ["a", "b", "c"])
+    (found,) = nearest(Embedding(torch.tensor([[0.5]]), ["new"]), among, 2)
+    assert [one.name for one in found] == ["b"]
+
+
 def test_words_have_neighbours_and_texts_are_found_by_what_they_say(manual: Run) -> None:
     words = embedding(manual, part="words")
     layer = manual.load(manual.job()).embedding
