@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from locution.data import preferences
-from locution.engine import Observer, Record
+from locution.engine import Engine, Observer, Record
 from locution.errors import UserError
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageModel
@@ -22,8 +23,8 @@ from locution.tasks import answering
 from locution.tasks.abilities import Generation
 from locution.tasks.answering import GOES_ON, answers, ended
 from locution.tasks.language import Language
-from locution.tasks.preference_judged import figures
-from locution.tasks.reference import judged, margins
+from locution.tasks.preference_judged import endings, figures
+from locution.tasks.reference import Reference, judged, margins
 
 DATA = ("data.vocabulary=400", "data.length=96", "data.answer=48")
 SMALL = ("model.width=32", "model.layers=1", "model.heads=2")
@@ -187,3 +188,28 @@ def test_a_reward_model_begins_from_a_language_model_and_sees_nothing_behind_a_p
     one, two = model(tokens), model(other)
     torch.testing.assert_close(one[:, :5], two[:, :5])
     assert not torch.allclose(one[:, 5:], two[:, 5:])
+
+
+def test_the_batches_are_told_what_the_reference_said(dpo: Run) -> None:
+    job = dpo.job()
+    reference = next(one for one in job.observers if isinstance(one, Reference))
+    reference.kept = load_file(dpo.folder / "reference.safetensors")
+    reference.start(Engine(job.model, job.turns))
+    assert torch.equal(job.batches.reference, reference.kept["train"])
+    assert float(job.batches.reference.abs().min()) > 0
+
+
+def test_answers_that_find_no_end_are_told_from_those_that_do(dpo: Run) -> None:
+    job = dpo.job()
+    language: Any = dpo.load(job)
+    torch.nn.init.zeros_(language.embedding.weight)  # every token is as likely as any other
+    found = answers(language, job.data)
+    for row in found.tolist():
+        assert (row[-1] == GOES_ON) == (0 not in row[:-1])
+
+
+def test_endings_are_compared_question_by_question() -> None:
+    goes, ends = [3, 4, GOES_ON], [3, 0, 0]
+    before, after = torch.tensor([goes, goes, ends, ends]), torch.tensor([ends, ends, ends, goes])
+    found = {metric.name: metric.value for metric in endings(before, after)}
+    assert found == pytest.approx({"ends": 0.75, "ended_before": 0.5, "more_end": 0.25})
