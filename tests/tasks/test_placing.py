@@ -20,7 +20,7 @@ from locution.models.mlp import MLP
 from locution.models.recurrent import Recurrent
 from locution.runs import Run
 from locution.tasks.abilities import Embedding, abilities
-from locution.tasks.embedding_files import metadata, write_embedding
+from locution.tasks.embedding_files import metadata, on_a_map, write_embedding
 from locution.tasks.nearest import nearest, side_by_side
 from locution.tasks.placing import before_last, is_text, placed
 
@@ -141,6 +141,23 @@ def test_a_map_shows_the_example_nearest_to_each_unit(digits: Run, tmp_path: Pat
     assert drawn.count("<image") == 2 * 9 * 9  # 5 times the root of 270 units, nearly, each beside its wall
     with pytest.raises(UserError, match="a map of one example"):
         list(write_embedding(embedding(digits, "test:3"), tmp_path, "som"))
+
+
+def test_the_picture_of_a_unit_is_that_of_the_example_nearest_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def kept(weights: Any, places: Any, shape: Any, **named: Any) -> str:
+        seen.update(named, weights=weights)
+        return "<svg></svg>"
+
+    monkeypatch.setattr("locution.tasks.embedding_files.map_picture", kept)
+    vectors = torch.tensor([[0.0, 0.0], [0.1, 0.0], [9.0, 9.0], [9.1, 9.0]])
+    pictures = torch.arange(4.0).view(4, 1, 1).expand(4, 2, 2)
+    on_a_map(Embedding(vectors, list("abcd"), ["x", "x", "y", "y"], pictures), vectors.numpy())
+    units = torch.as_tensor(seen["weights"]).float().reshape(-1, 2)
+    nearest_ones = torch.cdist(units, vectors).argmin(1)
+    assert seen["tiles"].reshape(-1, 4)[:, 0].tolist() == nearest_ones.tolist()
+    assert set(seen["words"]) >= {"x", "y"}
 
 
 def test_a_tab_or_a_line_break_in_a_name_breaks_no_table() -> None:
