@@ -219,3 +219,19 @@ def test_a_run_that_stopped_early_says_so() -> None:
     results = conclude(run, RunResults("line"), Cost(), "early stopping: enough", ["a warning"])
     assert results.notes == ["Training stopped early: early stopping: enough."]
     assert results.warnings == ["a warning"]
+
+
+@pytest.mark.parametrize(
+    ("words", "came"),
+    [
+        (["digits/vae", "task=classification"], r"model 'vae' answers with {outputs: \(1, 1, 8, 8\)"),
+        (["bayesian", "task=regression"], r"model 'bayesian_linear' answers with {outputs: \(1, 1\)"),
+        (["digits/diffusion", "task=classification"], r"model 'denoiser' answers with \(1, 1, 8, 8\)"),
+    ],
+)
+def test_a_model_that_answers_with_something_else_is_refused_before_training(
+    tmp_path: Path, words: list[str], came: str
+) -> None:
+    with pytest.raises(UserError, match=came + r".*; allowed here: \(1, "):
+        train(*words, f"run_dir={tmp_path}/run", quiet=True)
+    assert not (tmp_path / "run").exists()

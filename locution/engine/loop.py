@@ -199,7 +199,7 @@ class Engine:
             self.origin = (self.number, self.epoch)
         self.limit = None if count is None else self.origin[0] + count
         self.last_epoch = None if epochs is None else self.origin[1] + epochs
-        reached = self.number == self.limit or self.epoch == self.last_epoch
+        reached = state.reached(self.number, self.limit) or state.reached(self.epoch, self.last_epoch)
         unmeasured = self.step_in_epoch > 0 and self.step_in_epoch == source.steps()  # stopped on its last step
         self.stopping = "finished" if reached and not unmeasured else ""
         train_mode(self.model)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 EMPTY = "the training data are empty; allowed: at least one example."
 
 
+def reached(count: int, end: int | None) -> bool:
+    """Say whether a count has come to its end, or past it: a run may be asked for less than it has done already.
+
+    >>> reached(3, None), reached(3, 5), reached(7, 5)
+    (False, False, True)
+    """
+    return end is not None and count >= end
+
+
 def limit(steps_per_epoch: int | None, epochs: int | None, steps: int | None) -> int | None:
     """Count the steps that training will take, if anybody can know.
 

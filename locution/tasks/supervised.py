@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from locution.data.dataset import Dataset, first_batch
 from locution.data.leakage import dataset_leaks
 from locution.engine import TensorBatches, Turn
-from locution.errors import LocutionError
+from locution.errors import LocutionError, UserError
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
-from locution.models.shapes import explained
+from locution.models.shapes import explained, shape_of
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
@@ -59,6 +59,7 @@ class Supervised(WeightsKept):
         """Load the data and build the model."""
         check_figures(recipe.figures)
         job = self.job(recipe, recipe.part("data").load(recipe.seed), quiet=quiet)
+        check_answers(recipe, job)
         job.observers.insert(0, LeakWatch(lambda: dataset_leaks(job.data), quiet))
         return job
 
@@ -115,6 +116,16 @@ class Supervised(WeightsKept):
         job = self.prepare(recipe, quiet=True)
         model = self.load(recipe, job, folder)
         return placed(job.data, inputs, part, lambda rows: before_last(model, rows))
+
+
+def check_answers(recipe: Recipe, job: Job) -> None:
+    """Refuse a model whose answers are no scores of the classes and no values, before anything is trained."""
+    data: Dataset = job.data
+    said = predict(job.model, first_batch(data).rows(0, 1).inputs).outputs
+    if not isinstance(said, Tensor) or said.shape[-1] != data.outputs:
+        what = f"model '{recipe.model.get('name')}' answers with {shape_of(said)}"
+        allowed = f"(1, {data.outputs}) for one example, as of model mlp, or the task of a recipe with this model"
+        raise UserError(f"{what}; allowed here: {allowed}.")
 
 
 def answer(output: Tensor, labels: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from locution.engine import Batch, Engine, Observer, Record, Stop, TensorBatches
 from locution.engine.checkpoint import read_checkpoint, write_checkpoint
 from locution.engine.pack import pack
 from locution.errors import LocutionError, UserError
+from locution.losses.basic import MSE
 from locution.vocabulary.lookup import part
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -202,3 +203,19 @@ def test_a_stop_at_the_very_last_step(budget: dict[str, int], tmp_path: Path) ->
     again.fit(data(), **budget)
     assert (again.number, again.epoch) == (whole.number, whole.epoch) == (10, 2)
     assert whole.observers[0].losses == again.observers[0].losses  # type: ignore[attr-defined]
+
+
+def test_a_run_that_went_further_than_it_is_asked_for_ends_at_once() -> None:
+    x = torch.arange(8.0)[:, None]
+
+    def engine() -> Engine:
+        torch.manual_seed(0)
+        return Engine(nn.Linear(1, 1), Turn(MSE(), partial(torch.optim.SGD, lr=0.01)), device="cpu")
+
+    gone = engine().fit(TensorBatches(x, 2 * x, batch_size=2), steps=9)
+    for budget in ({"steps": 5}, {"epochs": 1}):
+        again = engine()
+        again.load_state_dict(gone.state_dict())
+        again.fit(TensorBatches(x, 2 * x, batch_size=2), **budget)
+        assert again.number == 9
+        assert torch.equal(again.model.weight, gone.model.weight)
