@@ -17,7 +17,7 @@ from locution.models.convnet import ConvNetModel
 from locution.models.mlp import MLP
 from locution.models.tangent import TangentLayer, TangentModel
 from locution.recipe import resolve
-from locution.tasks.tangent import FollowingKernel, first_network, square
+from locution.tasks.tangent import FollowingKernel, first_network, flow_time, square
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -204,6 +204,7 @@ def test_the_tangent_task_foretells_what_is_learnt(monkeypatch: pytest.MonkeyPat
     assert all(torch.equal(again[name], one) for name, one in job.model.state_dict().items())
     engine = Engine(job.model, job.turns, seed=0, device="cpu").fit(job.batches, steps=100)
     results = task.evaluate(recipe, job, engine.trained())
+    assert flow_time(recipe, job.data) == pytest.approx(2 * 100 * 0.3 / 8)
     figures = {metric.name: metric.value for metric in results.metrics}
     assert figures["own_kernel"] < 0.05
     assert figures["infinite_kernel"] < 0.05

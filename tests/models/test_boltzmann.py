@@ -310,6 +310,7 @@ def test_a_large_machine_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_of_a_stack_is_judged_drawn_and_sampled(tmp_path: Path) -> None:
     task, recipe, job, model = run(tmp_path, ["epochs=4", "model.widths=[12,8]"], "digits/belief_layers")
     results = task.evaluate(recipe, job, model)
+    assert [task.targets.unique().tolist() for task in job.batches.tasks] == [[0], [1]]
     names = [metric.name for metric in results.metrics]
     assert names == ["reconstruction_1", "reconstruction_2", "mean_picture"]
     assert results.galleries[1].pictures.shape == (3, 12, 8, 8)
