@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := torch==2.13.0
 WORKERS ?= 2
 
-.PHONY: run test check bench faults pages clean
+.PHONY: run test check bench cases faults pages clean
 
 run: $(STAMP)
 	$(BIN)/locution train speech $(ARGS)
@@ -24,6 +24,10 @@ faults: $(STAMP)
 pages: $(STAMP)
 	$(BIN)/python -m locution.vocabulary.pages docs/vocabulary
 
+# the case of each row of the vocabulary, as a user runs it: its figure, its bar, its time, its pictures
+cases: $(STAMP)
+	$(BIN)/python -m benchmarks.cases --pictures docs/vocabulary/pictures $(ARGS)
+
 # side by side with the loop people write and with other engines, which live in an environment of their own
 bench: $(STAMP) .venv-peers/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --peers .venv-peers/bin/python $(ARGS)
@@ -33,6 +37,11 @@ bench: $(STAMP) .venv-peers/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.maml --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.som --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.wasserstein --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.spiking --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.flow --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.contrastive --peers .venv-peers/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.tangent_kernel $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cartpole --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cached_epochs $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.projector_training --peers .venv-peers/bin/python $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.transcription $(ARGS)

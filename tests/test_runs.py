@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import locution
 from locution.errors import LocutionError, UserError
-from locution.runs import Run
+from locution.runs import Run, train
 
 
 @pytest.fixture(autouse=True)
