@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from locution.cli import run
+from locution.cli import COMMANDS, run
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +111,30 @@ def test_a_fault_of_the_world_is_one_line_and_exit_1(
     )
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_help_describes_each_parameter(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command.__name__.replace("_", "-"), "--help"]) == 0
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    lines = (command.__doc__ or "").partition("----------")[2].splitlines()
+    said = dict(zip(inspect.signature(command).parameters, parameters(lines), strict=True))
+    for name, text in said.items():
+        assert " ".join(text.replace("`", "").split()[:3]) in shown, name
+
+
+def parameters(lines: list[str]) -> list[str]:
+    """The descriptions of a docstring's parameters: what stands indented below each name."""
+    found: list[str] = []
+    for line in lines:
+        if re.match(r"^    \w+$", line):
+            found.append("")
+        elif found:
+            found[-1] += f" {line.strip()}"
+    return found
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = (
-        "import sys; from locution.cli import app; app(['--help'], result_action='return_value');"
+        "import sys; from locution.cli import COMMANDS, app; app(['--help'], result_action='return_value');"
         "assert not {'torch', 'hydra', 'sklearn', 'transformers', 'matplotlib'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -19,11 +19,16 @@ def sample(
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    settings: setting=value, where the run's way of drawing has any.
-    count: how many.
-    seed: the same seed draws the same examples.
-    out: NAME of the files: NAME.npy, and NAME.png or NAME.svg with their picture; samples in the run's folder if empty.
+    run
+        a run folder, or a recipe's name for its newest run.
+    settings
+        setting=value, where the run's way of drawing has any.
+    count
+        how many.
+    seed
+        the same seed draws the same examples.
+    out
+        NAME of the files: NAME.npy, and NAME.png or NAME.svg with their picture; samples in the run's folder if empty.
     """
     from locution.runs import Run
     from locution.tasks.drawing import draw, write_samples
@@ -48,14 +53,22 @@ def generate(
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    prompts: texts to go on with.
-    length: tokens to add at most.
-    temperature: above 1 flattens what the model expects, below 1 sharpens it, 0 takes the likeliest.
-    top_k: leave so many of the likeliest tokens; 0 for all.
-    top_p: leave the fewest tokens that hold this share of the probability.
-    seed: the same seed gives the same text.
-    cache: keep keys and values of what was read; without, the same text, only slower.
+    run
+        a run folder, or a recipe's name for its newest run.
+    prompts
+        texts to go on with.
+    length
+        tokens to add at most.
+    temperature
+        above 1 flattens what the model expects, below 1 sharpens it, 0 takes the likeliest.
+    top_k
+        leave so many of the likeliest tokens; 0 for all.
+    top_p
+        leave the fewest tokens that hold this share of the probability.
+    seed
+        the same seed gives the same text.
+    cache
+        keep keys and values of what was read; without, the same text, only slower.
     """
     from locution.errors import UserError
     from locution.runs import Run

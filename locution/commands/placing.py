@@ -21,11 +21,16 @@ def embed(
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    inputs: what to place, as predict takes it; without any, a whole part of the data.
-    part: train, development or test; for a run on texts also words.
-    map: pca draws the plane of most spread, som a self-organising map.
-    out: the folder to write to; embedding in the run's own if empty.
+    run
+        a run folder, or a recipe's name for its newest run.
+    inputs
+        what to place, as predict takes it; without any, a whole part of the data.
+    part
+        train, development or test; for a run on texts also words.
+    map
+        pca draws the plane of most spread, som a self-organising map.
+    out
+        the folder to write to; embedding in the run's own if empty.
     """
     from locution.runs import Run
     from locution.tasks.abilities import able
@@ -50,13 +55,20 @@ def neighbours(
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    inputs: what to look for, as predict takes it.
-    count: how many neighbours.
-    by: what searches: exact, hnsw or ivf_pq.
-    among: what is searched: train, development or test; for a run on texts also words.
-    curve: measure instead what indexes find against how fast they answer, of this run's own vectors.
-    out: the file of the picture; neighbours.png, or neighbours-curve.svg, in the run's folder if empty.
+    run
+        a run folder, or a recipe's name for its newest run.
+    inputs
+        what to look for, as predict takes it.
+    count
+        how many neighbours.
+    by
+        what searches: exact, hnsw or ivf_pq.
+    among
+        what is searched: train, development or test; for a run on texts also words.
+    curve
+        measure instead what indexes find against how fast they answer, of this run's own vectors.
+    out
+        the file of the picture; neighbours.png, or neighbours-curve.svg, in the run's folder if empty.
     """
     from locution import runs
     from locution.tasks import nearest

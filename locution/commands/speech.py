@@ -21,17 +21,27 @@ def transcribe(
 
     Parameters
     ----------
-    run: a run folder of a speech recipe, or the recipe's name for its newest run.
-    files: audio files or films, or folders of them.
-    format: text, json, srt, vtt or tsv, with times.
-    output: a folder to write one file a recording to.
-    stream: print words as they are written.
-    microphone: listen until Ctrl-C.
-    hotwords: words or names to expect, parted by commas.
-    hotwords_in: how they are told: bias leans towards their letters; prompt, or both, says them to a model that chats,
+    run
+        a run folder of a speech recipe, or the recipe's name for its newest run.
+    files
+        audio files or films, or folders of them.
+    format
+        text, json, srt, vtt or tsv, with times.
+    output
+        a folder to write one file a recording to.
+    stream
+        print words as they are written.
+    microphone
+        listen until Ctrl-C.
+    hotwords
+        words or names to expect, parted by commas.
+    hotwords_in
+        how they are told: bias leans towards their letters; prompt, or both, says them to a model that chats,
         whose prompt is then no longer the one of training.
-    ctc_head: a run of speech/ctc_head, for word times where the encoder does not spell.
-    json: print one JSON object a file, as --format json does.
+    ctc_head
+        a run of speech/ctc_head, for word times where the encoder does not spell.
+    json
+        print one JSON object a file, as --format json does.
     """
     from locution import runs
 
@@ -45,9 +55,12 @@ def check_data(path: str, *, clean: str = "", quiet: bool = False) -> None:
 
     Parameters
     ----------
-    path: a folder of recordings, a CSV, TSV or JSONL file, or a dataset saved to disk: whatever data=PATH takes.
-    clean: a .jsonl file to write the good clips to, ready for data=; what is left out, and why, goes beside it.
-    quiet: show no progress.
+    path
+        a folder of recordings, a CSV, TSV or JSONL file, or a dataset saved to disk: whatever data=PATH takes.
+    clean
+        a .jsonl file to write the good clips to, ready for data=; what is left out, and why, goes beside it.
+    quiet
+        show no progress.
     """
     from locution.speech import check_data_shown
 
@@ -59,8 +72,10 @@ def cache(what: str = "", *, clear: bool = False) -> None:
 
     Parameters
     ----------
-    what: a kind (frames, corpus, spoken, imported) or a key; everything if it is not given.
-    clear: remove it; what a process is using stays, and makes the exit code 1.
+    what
+        a kind (frames, corpus, spoken, imported) or a key; everything if it is not given.
+    clear
+        remove it; what a process is using stays, and makes the exit code 1.
     """
     from locution.speech import cache_shown
 

@@ -17,10 +17,14 @@ def train(
 
     Parameters
     ----------
-    recipe: a name that `locution recipes` lists, or a YAML file of your own.
-    overrides: key=value, +method, +method.setting=value, -method.
-    resume: a run folder to go on with, exactly where it was stopped.
-    quiet: print only the last lines.
+    recipe
+        a name that `locution recipes` lists, or a YAML file of your own.
+    overrides
+        key=value, +method, +method.setting=value, -method.
+    resume
+        a run folder to go on with, exactly where it was stopped.
+    quiet
+        print only the last lines.
     """
     from locution import runs
 
@@ -38,9 +42,12 @@ def evaluate(run: str, *, against: str = "", json: bool = False) -> None:
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    against: another run of speech: how far the two are apart, utterance by utterance, on the same test set.
-    json: print one JSON object instead of a table.
+    run
+        a run folder, or a recipe's name for its newest run.
+    against
+        another run of speech: how far the two are apart, utterance by utterance, on the same test set.
+    json
+        print one JSON object instead of a table.
     """
     from locution import runs
 
@@ -52,8 +59,10 @@ def predict(run: str, *inputs: Annotated[str, Parameter(allow_leading_hyphen=Tru
 
     Parameters
     ----------
-    run: a run folder, or a recipe's name for its newest run.
-    inputs: numbers separated by commas, a .npy, .csv or .png file, or test:3 for an example of the test set; for a
+    run
+        a run folder, or a recipe's name for its newest run.
+    inputs
+        numbers separated by commas, a .npy, .csv or .png file, or test:3 for an example of the test set; for a
         run on texts a text in quotes; on data of your own also pictures, a table of rows, or values by name:
         age=31,city=Bern.
     """

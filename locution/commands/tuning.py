@@ -23,16 +23,26 @@ def tune(
 
     Parameters
     ----------
-    recipe: a name that `locution recipes` lists, or a YAML file of your own.
-    words: key=value for all trials; what varies: key=log:low:high, lin:, int:, logint:, key=a,b,c, or +method?.
-    trials: how many runs in all; asked again with more, it goes on.
-    by: the recorded value to go by, the loss on the development set if none is named; or a figure of the results.
-    sampler: gp (Gaussian process), tpe or random.
-    prune: end a trial early that does worse than the median of the others.
-    workers: how many trials at a time.
-    seed: of the search itself; the recipe's seed stays its own.
-    out: the folder that keeps the trials, the page and the best recipe.
-    json: print one JSON object instead of a table.
+    recipe
+        a name that `locution recipes` lists, or a YAML file of your own.
+    words
+        key=value for all trials; what varies: key=log:low:high, lin:, int:, logint:, key=a,b,c, or +method?.
+    trials
+        how many runs in all; asked again with more, it goes on.
+    by
+        the recorded value to go by, the loss on the development set if none is named; or a figure of the results.
+    sampler
+        gp (Gaussian process), tpe or random.
+    prune
+        end a trial early that does worse than the median of the others.
+    workers
+        how many trials at a time.
+    seed
+        of the search itself; the recipe's seed stays its own.
+    out
+        the folder that keeps the trials, the page and the best recipe.
+    json
+        print one JSON object instead of a table.
     """
     from locution.studies import tuning_page
 

@@ -22,7 +22,8 @@ def terms(*, json: bool = False) -> None:
 
     Parameters
     ----------
-    json: print one JSON object with every term's definition, source and code.
+    json
+        print one JSON object with every term's definition, source and code.
     """
     from locution.vocabulary import show
 
@@ -34,8 +35,10 @@ def term(name: str, *, run: bool = False) -> None:
 
     Parameters
     ----------
-    name: the term, in any of its spellings.
-    run: run its example, and its recipe.
+    name
+        the term, in any of its spellings.
+    run
+        run its example, and its recipe.
     """
     from locution.vocabulary import show
 
