@@ -85,8 +85,8 @@ def pairs(
 ) -> tuple[dict[str, Tensor], Asked]:
     """Make a pair of two kinds of answers to each question, the better first.
 
-    The best answer ends the sentence, and there it ends. Worse is one that ends another sentence; the worst goes on with
-    what comes next, and finds no end within `answer` tokens. Which two of the three come is drawn by the seed.
+    The best answer ends the sentence, and there it ends. Worse is one that ends another sentence; the worst goes on
+    with what comes next, and finds no end within `answer` tokens. Which two of the three come is drawn by the seed.
 
     Returns tokens (N, 2, length) and answer (N, 2, length), True where the answer stands; what is behind it are ends.
     """
