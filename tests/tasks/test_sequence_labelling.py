@@ -45,24 +45,33 @@ def test_where_every_answer_is_always_the_same_there_is_no_accuracy() -> None:
     assert found == ["cross_entropy", "memoryless", "whole_sequences"]
 
 
-def test_an_lstm_says_again_what_it_heard_and_a_plain_network_does_not(tmp_path: Path) -> None:
-    """At the same budget; who remembers nothing has a loss of 2 ln 4 / 8 = 0.347."""
-    losses = {}
-    for kind in ("lstm", "rnn"):
-        words = [*SMALL, f"model.kind={kind}", f"model.forget={int(kind == 'lstm')}", "model.hidden=32", "epochs=12"]
-        run = train("copying", *words, "optimizer.lr=0.02", f"run_dir={tmp_path / kind}", quiet=True)
+def test_an_lstm_says_again_what_it_heard(tmp_path: Path) -> None:
+    """Who remembers nothing has a loss of 2 ln 4 / 8 = 0.347."""
+    for kind, epochs in (("lstm", 12), ("rnn", 1)):
+        words = [*SMALL, f"model.kind={kind}", f"model.forget={int(kind == 'lstm')}", "model.hidden=32"]
+        words += [f"epochs={epochs}", "optimizer.lr=0.02", f"run_dir={tmp_path / kind}"]
+        run = train("copying", *words, quiet=True)
         metrics = run.results["metrics"]
-        losses[kind] = metrics["cross_entropy"]["value"]
         assert metrics["memoryless"]["value"] == pytest.approx(memoryless_loss(4, 2, 4), rel=0.02)
         report = (tmp_path / kind / "report.html").read_text()
         assert "Surprise, step by step" in report
         assert ("How far the gates are open" in report) == (kind == "lstm")
         if kind == "lstm":
+            assert metrics["cross_entropy"]["value"] < 0.02 * memoryless_loss(4, 2, 4)
             (answer,) = run.predict(["test:0"])
             assert len(answer.split()) == 8
             assert set(answer.split()) <= set("abcd_")
-    assert losses["lstm"] < 0.5 * memoryless_loss(4, 2, 4)
-    assert losses["lstm"] < 0.5 * losses["rnn"]
+
+
+@pytest.mark.long
+def test_a_plain_network_does_not_at_the_same_budget(tmp_path: Path) -> None:
+    """From orthogonal weights it does over few letters and a short silence; over those of the recipe it cannot."""
+    losses = {}
+    for kind in ("lstm", "rnn"):
+        words = [f"model.kind={kind}", f"model.forget={int(kind == 'lstm')}", f"run_dir={tmp_path / kind}"]
+        losses[kind] = train("copying", *words, quiet=True).results["metrics"]["cross_entropy"]["value"]
+    assert losses["lstm"] < 0.1 * losses["rnn"]
+    assert losses["rnn"] > 0.5 * memoryless_loss(8, 5, 10)
 
 
 def test_data_and_models_of_another_kind_are_refused_in_one_line() -> None:
