@@ -192,7 +192,7 @@ def test_the_guide_shows_what_it_runs() -> None:
 
 
 def test_the_links_of_the_guides_lead_somewhere() -> None:
-    for path in (ROOT / "docs" / "speech.md", ROOT / "docs" / "studies" / "projectors.md"):
+    for path in (*(ROOT / "docs").glob("*.md"), ROOT / "docs" / "studies" / "projectors.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path}: {link}"
 
@@ -200,3 +200,27 @@ def test_the_links_of_the_guides_lead_somewhere() -> None:
 def test_no_document_names_a_place_of_one_machine() -> None:
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")):
         assert not re.search(r"/(root|home|Users)/", path.read_text(encoding="utf-8")), path
+
+
+MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+
+
+def test_the_python_of_the_models_runs() -> None:
+    for block in blocks(MODELS, "python"):
+        names: dict[str, object] = {}
+        exec(compile(block, "docs/models.md", "exec"), names)
+        assert names["scores"].shape == (5, 10)  # type: ignore[attr-defined]
+
+
+def test_the_table_of_the_models_is_that_of_the_last_cases() -> None:
+    import json
+
+    from benchmarks.cases import KEPT, table
+
+    shown = re.search(r"<!-- table: .+? -->\n(.*?)<!-- end -->", MODELS, re.DOTALL)
+    assert shown is not None
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))["cases"]
+    assert shown.group(1).splitlines() == table(kept), "run: python docs/refresh.py docs/models.md --show"
+    printed = re.findall(r"<!-- prints: .+? -->\n```text\n(.*?)```", MODELS, re.DOTALL)
+    assert len(printed) >= 2
+    assert all(block.strip() for block in printed), "run: python docs/refresh.py docs/models.md"
