@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from locution.engine.durable import write_bytes
+from locution.reporting.charts import letters, rule
 from locution.reporting.drawn import enlarged, graph, sheet
 from locution.reporting.markup import Html, tag
 from locution.reporting.pixels import INK, png
 from locution.reporting.report import STYLE
 from locution.reporting.results import Gallery, RunResults
 
+KEY, LETTER = 18, 6.2  # the height of a key, and how wide a letter of it is, about
 PICTURES = re.compile(r"/\* pictures: \*/(.*)/\* :pictures \*/", re.DOTALL)
 
 
@@ -32,6 +34,29 @@ def standing_alone(picture: Html) -> str:
     opening, _, rest = picture.partition(">")
     head = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     return f"{head}>{tag('style', Html(rules))}{rest}\n"
+
+
+def with_key(picture: Html, names: Sequence[str]) -> Html:
+    """Write above a graph of several lines what each of them is: a page says so beside it, a file cannot.
+
+    >>> from locution.reporting.charts import svg
+    >>> made = with_key(svg(460, 240, "two lines"), ["true", "model"])
+    >>> 'viewBox="0 -18 460 258"' in made, made.count("<text")
+    (True, 2)
+    """
+    if len(names) < 2:
+        return picture
+    place, parts = 8.0, []
+    for number, name in enumerate(names):
+        parts += [rule(place, -8, place + 18, -8, f"line c{number % 5}"), letters(place + 23, -4, name)]
+        place += 23 + LETTER * len(name) + 16
+    frame = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+
+    def higher(found: re.Match[str]) -> str:
+        return f'viewBox="0 -{KEY} {max(float(found[1]), place):g} {float(found[2]) + KEY:g}"'
+
+    opened = frame.sub(higher, picture, count=1)
+    return Html(opened.removesuffix("</svg>") + "".join(parts) + "</svg>")
 
 
 def gallery_png(one: Gallery) -> bytes:
@@ -57,7 +82,7 @@ def pictures(results: RunResults) -> Iterator[tuple[str, str, bytes]]:
         if one.picture.startswith("<svg"):
             yield one.title, "svg", standing_alone(one.picture).encode()
     for each in results.graphs:
-        yield each.title, "svg", standing_alone(graph(each)).encode()
+        yield each.title, "svg", standing_alone(with_key(graph(each), list(each.lines))).encode()
     for some in results.galleries:
         yield some.title, "png", gallery_png(some)
 

@@ -41,3 +41,12 @@ def test_every_kind_of_picture_becomes_a_file() -> None:
         ("wave", "svg"),
         ("samples", "png"),
     ]
+
+
+def test_a_file_names_the_lines_that_a_page_names_beside_it() -> None:
+    lines = {name: ([0.0, 1.0], [0.0, 1.0]) for name in ("first <b>", "second")}
+    ((_, _, both),) = pictures(RunResults("a run", graphs=[Graph("wave", lines)]))
+    root = tree.fromstring(both)
+    assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")][-2:] == ["first <b>", "second"]
+    ((_, _, one),) = pictures(RunResults("a run", graphs=[Graph("wave", {"only": lines["second"]})]))
+    assert b">only<" not in one.replace(b"<title>only</title>", b"")
