@@ -107,11 +107,15 @@ def read_prose(development: float, test: float, split: int) -> tuple[dict[str, d
 
 @dataclass(frozen=True)
 class Prose:
-    """What a language model must know of its text: the tokenizer, each part's texts, and each as one stream (S,)."""
+    """What a language model must know of its text: the tokenizer, each part's texts, and each as one stream (S,).
+
+    `chapters` are the names of a part's texts.
+    """
 
     tokenizer: Tokenizer
     texts: Mapping[str, Sequence[str]]
     streams: Mapping[str, Tensor]
+    chapters: Mapping[str, Sequence[str]]
 
 
 def stream_of(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
@@ -172,7 +176,7 @@ class ProseData:
             outputs=len(tokenizer),
             source=f"Python's documentation ({sizes})",
             notes=(f"{dropped} paragraphs were left out that stand, nearly or wholly, in a held-out chapter too.",),
-            reader=Prose(tokenizer, texts, streams),
+            reader=Prose(tokenizer, texts, streams, {name: list(some) for name, some in parts.items()}),
             sizes={"vocabulary": len(tokenizer)},
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from locution.reporting.writing import writing
 from locution.tasks.abilities import Embedding, Generation, Samples
 from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.keeping import WeightsKept
-from locution.tasks.language_judged import attention_pictures, context_worth, figures, kernel_used
+from locution.tasks.language_judged import attention_pictures, by_chapter, context_worth, figures, kernel_used
 from locution.tasks.task import Job
 from locution.tasks.token_placing import placed_tokens
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("", "The ", 'The "while" statement ', "   >>> ")  # the report shows how the model goes on with these
 WRITTEN = Generation(length=160)
+WARMED, TEMPERATURES = "An exception is raised ", (0.0, 0.5, 0.8, 1.0, 1.5)
 LIKELIEST = 5  # tokens that predict names
 
 
@@ -91,22 +92,33 @@ class Language(WeightsKept):
         text, reads = text_of(recipe, data), language(model)
         metrics, surprise = figures(reads, text)
         galleries, matrices = attention_pictures(reads, text.tokenizer, text.streams["test"])
-        written = [(given, self.went_on(reads, text.tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
         results = RunResults(
             recipe.name,
             recipe.describe,
             metrics,
             notes=[*data.notes, f"Attention is computed by the kernel: {kernel_used(reads)}."],
             data={"data": data.describe()},
-            graphs=[context_worth(reads, text, surprise["ngram"])],
+            tables=[by_chapter(text, surprise)],
+            graphs=[context_worth(reads, text, surprise)],
             galleries=galleries,
             matrices=matrices,
-            drawings=[
-                Drawing("What it writes", writing(written), "what it was given, if anything, and how it goes on")
-            ],
+            drawings=self.written(reads, text.tokenizer),
         )
         draw_experts(results, reads, data)
         return results
+
+    def written(self, model: LanguageTransformer, tokenizer: Tokenizer) -> list[Drawing]:
+        """Let the model go on with some texts, and with one of them at several temperatures."""
+        written = [(given, self.went_on(model, tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
+        warmed = []
+        for temperature in TEMPERATURES:
+            new = self.went_on(model, tokenizer, WARMED, replace(WRITTEN, length=80, temperature=temperature), 0)
+            warmed.append((f"at {temperature:g}  ", WARMED + new))
+        note = f"what it was given, if anything, and how it goes on; drawn at the temperature {WRITTEN.temperature:g}"
+        return [
+            Drawing("What it writes", writing(written), note),
+            Drawing("Cold and warm", writing(warmed), "the same beginning at several temperatures; 0: the likeliest"),
+        ]
 
     def save(self, recipe: Recipe, model: nn.Module, folder: Path) -> None:
         """Keep the weights, and the tokenizer beside them."""
