@@ -14,7 +14,7 @@ from locution.speech.audio import SAMPLE_RATE, Samples
 from locution.speech.encode import encode_clips
 from locution.speech.extra_sets import everyday_sentences
 from locution.speech.frozen import load_encoder, weights_digest
-from locution.speech.hear import SPEAKS, clearness, letters
+from locution.speech.no_speech import SPEAKS, clearness, letters
 from locution.speech.noise import noise_clip, noisy
 from locution.speech.synthesis import draw_utterance, speak
 

@@ -16,7 +16,7 @@ from locution.engine.run_folder import RunFolder
 from locution.errors import LocutionError, UserError
 from locution.speech.ctc import CHARACTERS, ctc_loss, greedy
 from locution.speech.frozen import weights_digest
-from locution.speech.hear import SPEAKS
+from locution.speech.no_speech import SPEAKS
 from locution.speech.recogniser import Recogniser
 
 MODEL, WEIGHTS, CARD = "model", "ctc_head.safetensors", "ctc_head.json"
@@ -64,6 +64,13 @@ def spell_frames(head: nn.Module, frames: Sequence[Tensor]) -> list[str]:
     """Read the frames (T_i, D) of clips with a CTC head, greedily."""
     weight = next(head.parameters())
     return [greedy(head(clip.to(weight)[None]), torch.tensor([len(clip)]))[0] for clip in frames]
+
+
+@torch.inference_mode()
+def encoder_alone(encoder: Any, frames: Sequence[Tensor]) -> list[str] | None:
+    """Read the frames with the encoder's own CTC head, greedily; None where the encoder has none."""
+    head = getattr(encoder, "head", None)
+    return None if head is None else spell_frames(head, frames)
 
 
 def save_ctc_head(head: CTCHead, encoder: nn.Module, folder: str | Path, name: str = "") -> None:

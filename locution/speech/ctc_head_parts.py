@@ -19,7 +19,7 @@ from locution.speech.checkpoint import read_card
 from locution.speech.ctc_head import MODEL, CTCHead, own_head
 from locution.speech.encode import encode_clips
 from locution.speech.frozen import load_encoder, weights_digest
-from locution.speech.hear import clearness
+from locution.speech.no_speech import clearness
 from locution.speech.noise import noise_clip
 from locution.speech.utterances import Utterances, pad_frames
 from locution.speech.word_times import spellable

@@ -12,8 +12,11 @@ from locution.errors import unknown
 from locution.speech.audio import SAMPLE_RATE, Samples
 from locution.speech.encode import encode_clips
 from locution.speech.generate import Written, write_all
+from locution.speech.hear import cutting_for
+from locution.speech.no_speech import heard_in
 from locution.speech.noise import noise_clip
 from locution.speech.recogniser import Recogniser
+from locution.speech.transcribe import worth_writing
 from locution.speech.voice_activity import cut_blocks
 
 SOUNDS = ("noise", "silence")
@@ -75,9 +78,6 @@ def hallucinations(
     """Let a recogniser write down clips of mere noise or silence, drawn by `seed`, as `transcribe` would: cut at their
     pauses, and where its encoder hears no letter nothing; then all of them, whatever the encoder hears.
     """
-    from locution.speech.hear import cutting_for, heard_in
-    from locution.speech.transcribe import worth_writing
-
     encoder, waves = recogniser.encoder, [empty_clip(sound, index, seed) for index in range(clips)]
     seconds = [len(wave) / SAMPLE_RATE for wave in waves]
     frames = dict(encode_clips(encoder, waves.__getitem__, seconds, precision=precision))

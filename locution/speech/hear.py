@@ -11,19 +11,17 @@ import torch
 from torch import Tensor
 
 from locution.speech.audio import SAMPLE_RATE, Samples
+from locution.speech.ctc_head import encoder_alone
 from locution.speech.encode import encode_clips
 from locution.speech.frozen import frame_rate
 from locution.speech.generate import token_limits, write_all
+from locution.speech.no_speech import heard_in, letters
 from locution.speech.recogniser import Recogniser
 from locution.speech.token_by_token import Bias, Prefix, write_tokens
 from locution.speech.utterances import pad_frames
 from locution.speech.voice_activity import Cutting
 from locution.speech.word_times import Word, word_times
 
-CLEAREST = 3  # frames that are asked whether anybody speaks
-# `python -m benchmarks.no_speech_gate` prints what this trades: lower lets noise pass, higher loses single words. Lost
-# speech is worse than made-up text, so it stays where whole sentences are never lost and hardly a word is.
-SPEAKS = 0.6
 NOTES = {
     "loop": "it began to repeat itself and was stopped",
     "limit": "it wrote too much and was stopped",
@@ -50,43 +48,6 @@ def cutting_for(encoder: Any) -> Cutting:
     if encoder is None or frame_rate(encoder) == 25.0:
         return Cutting(longest=6.0, enough=0.5, pause=0.1, whole=6.0)
     return Cutting(longest=20.0, enough=10.0, pause=0.3, whole=20.0)
-
-
-def letters(encoder: Any, frames: Tensor) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    """Score letters for each frame (T, D) with the encoder's CTC head: log-probabilities (T, C); None without one."""
-    head = getattr(encoder, "head", None)
-    if head is None:
-        return None
-    with torch.inference_mode():
-        weight = next(head.parameters())
-        scores: np.ndarray[Any, np.dtype[np.float32]] = head(frames.to(weight)).float().log_softmax(-1).cpu().numpy()
-    return scores
-
-
-def clearness(scores: np.ndarray[Any, np.dtype[np.float32]]) -> float:
-    """Say how clearly letters are heard at best, from 0 to 1: (T, C) log-probabilities, blank and space first.
-
-    >>> round(clearness(np.log(np.full((9, 29), 1 / 29, np.float32))), 3)
-    0.034
-    """
-    clearest = np.sort(np.exp(scores[:, 2:].max(1)))[-CLEAREST:]
-    return float(clearest.sum() / CLEAREST)  # of less than that nothing is clear
-
-
-def anybody_speaks(scores: np.ndarray[Any, np.dtype[np.float32]], least: float = SPEAKS) -> bool:
-    """Say whether letters are heard clearly anywhere: (T, C) log-probabilities, blank and space first.
-
-    >>> anybody_speaks(np.log(np.full((9, 29), 1 / 29, np.float32)))
-    False
-    """
-    return clearness(scores) >= least
-
-
-def heard_in(encoder: Any, frames: Sequence[Tensor]) -> list[bool]:
-    """Say of each piece's frames (T_i, D) whether anybody speaks in it; an encoder without a CTC head cannot tell."""
-    least = float(getattr(getattr(encoder, "head", None), "speaks", SPEAKS))  # a head that was trained knows its own
-    scores = (letters(encoder, one) for one in frames)
-    return [one is None or anybody_speaks(one, least) for one in scores]
 
 
 def frames_of(encoder: Any, pieces: Sequence[Samples]) -> list[Tensor]:
@@ -125,8 +86,6 @@ def write_audio(
 
 def spell_audio(encoder: Any, pieces: Sequence[Samples]) -> list[Heard]:
     """Write down pieces with an encoder alone, by its own CTC head."""
-    from locution.speech.judge import encoder_alone
-
     frames = frames_of(encoder, pieces)
     spelt = encoder_alone(encoder, frames) or []
     found = []

@@ -7,15 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from locution.errors import UserError
 from locution.speech.confusions import Confusions
 from locution.speech.control import write_deaf
+from locution.speech.ctc_head import encoder_alone
 from locution.speech.generate import Written, write_all
 from locution.speech.hallucination import stopped_by
 from locution.speech.normalise import normalise
@@ -58,15 +57,6 @@ class Judgement:
     def homophone_share(self) -> float:
         """Say which share of all errors are homophones, which no ear could have avoided."""
         return sum(self.confusions.homophones.values()) / max(self.wer.counts.errors, 1)
-
-
-@torch.inference_mode()
-def encoder_alone(encoder: Any, frames: Sequence[Tensor]) -> list[str] | None:
-    """Read the frames with the encoder's own CTC head, greedily; None where the encoder has none."""
-    from locution.speech.ctc_head import spell_frames
-
-    head = getattr(encoder, "head", None)
-    return None if head is None else spell_frames(head, frames)
 
 
 def judge(

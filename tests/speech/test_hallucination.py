@@ -17,8 +17,9 @@ from locution.speech.audio import SAMPLE_RATE
 from locution.speech.encoder import EncoderConfig, SpeechEncoder
 from locution.speech.generate import Written
 from locution.speech.hallucination import empty_clip, hallucination_rate, hallucinations, stopped_by
-from locution.speech.hear import clearness, frames_of, letters
+from locution.speech.hear import frames_of
 from locution.speech.judge import judge
+from locution.speech.no_speech import clearness, letters
 from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser

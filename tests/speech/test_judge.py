@@ -14,10 +14,11 @@ from torch import nn
 from locution.engine.random import generator
 from locution.errors import UserError
 from locution.speech.audio import AudioError, write_flac
+from locution.speech.ctc_head import encoder_alone
 from locution.speech.encode import encode_clips, frames_of_files
 from locution.speech.generate import write_all
 from locution.speech.hallucination import hallucination_rate
-from locution.speech.judge import encoder_alone, judge
+from locution.speech.judge import judge
 from locution.speech.noise import noise_clip
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser

@@ -17,8 +17,9 @@ from locution.speech import asked, microphone
 from locution.speech.asked import Wishes, answer, print_words, stream_words
 from locution.speech.encoder import EncoderConfig, SpeechEncoder
 from locution.speech.frozen import load_language_model
-from locution.speech.hear import anybody_speaks, write_audio, write_words
+from locution.speech.hear import write_audio, write_words
 from locution.speech.hotwords import Hotwords, parse
+from locution.speech.no_speech import anybody_speaks
 from locution.speech.projectors.mlp import MLPProjector
 from locution.speech.recogniser import Recogniser, embedding_scale
 from locution.speech.transcribe import transcribing

@@ -25,7 +25,8 @@ from locution.speech.checkpoint import build_recogniser, load_recogniser, save_p
 from locution.speech.ctc_head import CARD, WEIGHTS, head_folder, load_ctc_head, with_ctc_head, with_head_of
 from locution.speech.ctc_head_parts import dividing, spelling
 from locution.speech.frozen import load_encoder, load_language_model, weights_digest
-from locution.speech.hear import frames_of, letters, write_audio
+from locution.speech.hear import frames_of, write_audio
+from locution.speech.no_speech import letters
 from locution.speech.word_times import word_times
 
 pytestmark = pytest.mark.filterwarnings("ignore")
