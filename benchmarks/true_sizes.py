@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.arithmetic import PROMPT, TOKENS_PER_SECOND, TRUE, Pair, clip_step, memory_forecast
+from benchmarks.cached_training import LR, Ours, rows
 from benchmarks.curves import Trained
 from benchmarks.speech_models import Said, clips, librispeech_lengths, save_writer, whisper_config, writer_config
 
@@ -70,7 +71,6 @@ def one_after_the_other(
     from transformers import WhisperFeatureExtractor
 
     from benchmarks.plain_recogniser import PlainRecogniser, prepared, trainer
-    from benchmarks.projector_training import LR, Ours
     from benchmarks.side_by_side import clock_of
 
     recogniser = build(folder, pair, device)
@@ -116,7 +116,6 @@ def facts(found: dict[str, Trained], peaks: dict[str, int], said: list[Said], ba
 
 def train_both(*, quick: bool) -> int:
     """Run it and write the results down."""
-    from benchmarks.projector_training import rows
     from benchmarks.side_by_side import finish, show
 
     if not torch.cuda.is_available():

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import curves
+from benchmarks.cached_training import Ours, rows
 from benchmarks.curves import Listed, Trained, alike, any_order
 from benchmarks.plain_recogniser import Collator, prepared
-from benchmarks.projector_training import Ours, again, plain_of, recogniser_of, rows
+from benchmarks.projector_training import again, plain_of, recogniser_of
 from benchmarks.speech_models import Said, clips, librispeech_lengths
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmarks.arithmetic import Pair
-from benchmarks.projector_training import Ours, recogniser_of
+from benchmarks.cached_training import Ours
+from benchmarks.projector_training import recogniser_of
 from benchmarks.speech_models import SMALL, clips, save_whisper
 from benchmarks.transcription import Script, ours, pipeline
 from benchmarks.true_sizes import build, facts, peak, train_both
