@@ -9,7 +9,8 @@ import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
@@ -17,12 +18,20 @@ from locution.engine import Engine
 from locution.engine.run_folder import write_text
 from locution.recipe import Recipe
 from locution.reporting.results import Cost, MethodUsed, RunResults
+from locution.tasks.task import Job, Task
 from locution.vocabulary.entry import Entry
 from locution.vocabulary.lookup import find
 
-if TYPE_CHECKING:
-    from locution.runs import Run
-    from locution.tasks.task import Job
+
+class Concluded(Protocol):
+    """What of a run its conclusion asks for: where it is kept, from which recipe, and what it is for."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def task(self) -> Task: ...
 
 
 def environment() -> dict[str, str]:
@@ -79,7 +88,7 @@ def methods_used(recipe: Recipe) -> list[MethodUsed]:
     return found
 
 
-def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: list[str]) -> RunResults:
+def conclude(run: Concluded, results: RunResults, spent: Cost, reason: str, warnings: list[str]) -> RunResults:
     """Complete the results and write them as JSON, as a report, as a card and as pictures."""
     from locution.reporting.alone import write_pictures
     from locution.reporting.card import write_card
@@ -109,7 +118,7 @@ def conclude(run: Run, results: RunResults, spent: Cost, reason: str, warnings: 
     return results
 
 
-def judge(run: Run, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
+def judge(run: Concluded, job: Job, engine: Engine, seconds: float, *, quiet: bool) -> None:
     """Keep what was trained, judge it, and write the report."""
     model = engine.trained()
     run.task.save(run.recipe, model, run.folder)

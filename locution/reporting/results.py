@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from locution.errors import UserError, require
+from locution.reporting.shown import Drawing, Gallery, Graph, Matrix, Table
+from locution.reporting.speech_results import SpeechFindings
 from locution.reporting.units import figure
 
-if TYPE_CHECKING:
-    from locution.reporting.markup import Html
-    from locution.reporting.speech_results import SpeechFindings
+__all__ = [
+    "Confusion",
+    "Cost",
+    "Drawing",
+    "Gallery",
+    "Graph",
+    "Hearing",
+    "Matrix",
+    "MethodUsed",
+    "Metric",
+    "RunResults",
+    "Table",
+    "Utterance",
+    "WrongAnswer",
+]
 
 
 @dataclass(frozen=True)
@@ -143,57 +157,6 @@ class Hearing:
     mel: NDArray[Any]
     seconds: float
     highest: float = 8000.0
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of plain values; numbers are aligned to the right."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A graph: lines by name, each (x values, y values), over an axis named `across`; points as dots."""
-
-    title: str
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
-    points: tuple[Sequence[float], Sequence[float]] = ((), ())
-    across: str = "x"
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Small pictures in rows: (rows, columns, H, W), the smallest value white and the largest black."""
-
-    title: str
-    pictures: NDArray[Any]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix of shares from 0 to 1, with a name for each row and each column; drawn as a heat map."""
-
-    title: str
-    rows: Sequence[str]
-    columns: Sequence[str]
-    values: Sequence[Sequence[float]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture that a part of `reporting` has drawn already, such as the map of a self-organising map."""
-
-    title: str
-    picture: Html
-    note: str = ""
-    wide: bool = True
 
 
 @dataclass

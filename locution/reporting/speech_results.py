@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from locution.evaluation.calibration import Bin
-from locution.reporting.results import Table
+from locution.reporting.shown import Table
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,14 @@ class OwnFiles:
         """Take back the weights."""
         return self.inner.load(recipe, job, folder)
 
+    def trained(self, recipe: Recipe, reader: Any, folder: Path) -> nn.Module:
+        """Build the model for what the reader gives, and take back its weights; no need of the files learnt from."""
+        model = recipe.part("model", **reader.sizes).build(reader.shape, reader.outputs)
+        return self.inner.load(recipe, Job(model, [], None), folder)
+
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Answer for each input, a line each; the files that were learnt from need not be there."""
         reader = self.kept(folder)
-        job = Job(recipe.part("model", **reader.sizes).build(reader.shape, reader.outputs), [], None)
         asked = any(EXAMPLE.match(text) for text in inputs)  # an example of the data: only then they must be there
         data: Any = recipe.part("data").load(recipe.seed) if asked else None
         names: list[str] = []
@@ -103,13 +107,14 @@ class OwnFiles:
             names += own
             rows.append(read.float() / 255 if read.dtype == torch.uint8 else read)
         read = torch.cat(rows)
-        outputs = reader.decode(predict(self.inner.load(recipe, job, folder), read).outputs)
+        outputs = reader.decode(predict(self.trained(recipe, reader, folder), read).outputs)
         answers = [answer(output, reader.labels) for output in outputs]
         return [f"{name}: {line}" if name else line for name, line in zip(names, answers, strict=True)]
 
     def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
         """Place pictures or texts where they lie before the last layer, or words where their vectors are."""
-        return own_embedding(self, recipe, folder, inputs, part)
+        reader = self.kept(folder)
+        return own_embedding(reader, self.trained(recipe, reader, folder), recipe, inputs, part)
 
     def kept(self, folder: Path) -> Any:
         """Read how inputs are read."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,20 +14,15 @@ from locution.errors import UserError, unknown
 from locution.tasks.abilities import Embedding
 from locution.tasks.inputs import EXAMPLE
 from locution.tasks.placing import before_last, pictures_of, placed
-from locution.tasks.task import Job
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
-    from locution.tasks.own_files import OwnFiles
 
 WORDS, LONGEST = "words", 60
 
 
-def own_embedding(task: OwnFiles, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
+def own_embedding(reader: Any, model: nn.Module, recipe: Recipe, inputs: Sequence[str], part: str) -> Embedding:
     """Place pictures or texts by what the network makes of them before its last layer; of the part `words`, words."""
-    reader = task.kept(folder)
-    job = Job(recipe.part("model", **reader.sizes).build(reader.shape, reader.outputs), [], None)
-    model = task.load(recipe, job, folder)
     if part == WORDS:
         return word_embedding(model, reader, inputs)
 
