@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
+from locution.engine.method import Method
 from locution.errors import UserError
-
-if TYPE_CHECKING:
-    from locution.engine.loop import Engine
 
 NUMBERS = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ADVICE = "allowed: compile=false, or leaving it out"
@@ -30,13 +29,13 @@ def guards(entries: Sequence[Any]) -> list[bool]:
     ]
 
 
-def check_compiler(engine: Engine) -> None:
+def check_compiler(world: int) -> None:
     """Refuse what cannot be compiled before anything is built: several processes, no C++ compiler."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
-    if engine.group.world > 1:
-        raise UserError(f"compile is true in {engine.group.world} processes; allowed: one process, or compile=false.")
+    if world > 1:
+        raise UserError(f"compile is true in {world} processes; allowed: one process, or compile=false.")
     try:
         get_cpp_compiler()
     except (InvalidCxxCompiler, OSError) as error:
@@ -46,25 +45,25 @@ def check_compiler(engine: Engine) -> None:
 
 
 @contextmanager
-def explained(engine: Engine) -> Iterator[None]:
+def explained(methods: Sequence[Method], model: nn.Module) -> Iterator[None]:
     """Turn torch's pages about what it cannot compile into one line that names the part."""
     try:
         yield
     except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
         lines = str(error).strip().splitlines()
         said = lines[1] if lines[0].endswith("raised:") and len(lines) > 1 else lines[0]
-        raise UserError(f"{culprit(error, engine)} cannot be compiled: {said}; {ADVICE}.") from error
+        raise UserError(f"{culprit(error, methods, model)} cannot be compiled: {said}; {ADVICE}.") from error
 
 
-def culprit(error: Exception, engine: Engine) -> str:
+def culprit(error: Exception, methods: Sequence[Method], model: nn.Module) -> str:
     """Find whose code it was: the innermost line of a method, of the objective or of the model."""
     frames = [frame.filename for frame in getattr(error, "real_stack", None) or ()]
-    owners = {source(type(method)): f"method '{method.name}'" for method in engine.methods}
-    owners |= {source(type(module)): f"model {type(module).__name__}" for module in engine.model.modules()}
+    owners = {source(type(method)): f"method '{method.name}'" for method in methods}
+    owners |= {source(type(module)): f"model {type(module).__name__}" for module in model.modules()}
     for filename in reversed(frames):
         if filename in owners and "/torch/" not in filename:
             return owners[filename]
-    return f"the step of {type(engine.model).__name__}"
+    return f"the step of {type(model).__name__}"
 
 
 def source(kind: Any) -> str:

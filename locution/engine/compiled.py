@@ -92,7 +92,7 @@ class WholeStep:
                     copy[key] = moved(copy[key], group[key], engine.device)
         reseed(stream_key(engine.seed, turn.stream, engine.number, 0, 0), engine.device)
         shared = [(batch, None if share == 1.0 else torch.tensor(share)) for batch, share in parts]
-        with explained(engine):
+        with explained(engine.methods, engine.model):
             loss, gradients = self.graph(shared)
         if gradients and engine.watch.due(turn):
             for parameter, gradient in zip(turn.trained, gradients, strict=True):

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from locution.engine.loop import Engine
 
 LARGE = 256 * 256  # weights: below this, a layer of this file's costs more than it gains
 ROWS = 16
@@ -68,11 +65,11 @@ class FastLinear(nn.Linear):
 
 
 @contextmanager
-def fast_linear(engine: Engine) -> Iterator[None]:
-    """While an engine trains, let its large linear layers multiply by the faster library; then change them back."""
+def fast_linear(model: nn.Module, device: torch.device, *, compiled: bool) -> Iterator[None]:
+    """While a model trains, let its large linear layers multiply by the faster library; then change them back."""
     chosen: list[nn.Module] = []
-    if engine.device.type == "cpu" and not engine.compile and applies():
-        chosen = [m for m in engine.model.modules() if type(m) is nn.Linear and m.weight.numel() >= LARGE]
+    if device.type == "cpu" and not compiled and applies():
+        chosen = [m for m in model.modules() if type(m) is nn.Linear and m.weight.numel() >= LARGE]
     for module in chosen:
         module.__class__ = FastLinear
     try:

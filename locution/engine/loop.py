@@ -102,7 +102,7 @@ class Engine:
         self.prepare(source, epochs, steps)
         source = supplied(self, source)
         self.watch.start()
-        with fast_linear(self):
+        with fast_linear(self.model, self.device, compiled=self.compile):
             while not self.stopped():
                 begun = self.number
                 for batch in source.epoch(self.epoch, self.seed, self.step_in_epoch):
@@ -182,7 +182,7 @@ class Engine:
             self.model.to(self.device)
             self.group.share_weights(self.model)
             if self.compile:
-                check_compiler(self)
+                check_compiler(self.group.world)
             for turn in self.turns:
                 turn.build(self, plan)
             self.closure: Any = partial(Closure, self) if self.compile else partial(partial, self.gradient)
