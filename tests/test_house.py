@@ -39,16 +39,16 @@ def room(module: str) -> str:
     return parts[1] if len(parts) > 1 and not parts[1].startswith("__") else "__init__"
 
 
-def submodule(module: str, name: str) -> str:
+def submodule(module: str, name: str, top: Path = HOUSE) -> str:
     """Name the file that `from module import name` reads: a module of that name, or the package itself."""
-    place = HOUSE.joinpath(*module.split(".")[1:], name)
+    place = top.joinpath(*module.split(".")[1:], name)
     return (
         f"{module}.{name}" if module == "locution" or place.is_dir() or place.with_suffix(".py").is_file() else module
     )
 
 
-def imports(path: Path) -> list[tuple[str, int, bool]]:
-    """List what a file imports of the house: the module, the line, and whether at import time."""
+def imports(path: Path, top: Path = HOUSE) -> list[tuple[str, int, bool]]:
+    """List what a file imports of its package: the module, the line, and whether at import time."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lazy = {
         id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)
@@ -63,11 +63,13 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
     for node in ast.walk(tree):
         if id(node) in typing:
             continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "locution":
-            names = [submodule(node.module, alias.name) for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == top.name:
+            names = [submodule(node.module, alias.name, top) for alias in node.names]
             found += [(name, node.lineno, id(node) not in lazy) for name in names]
         elif isinstance(node, ast.Import):
-            found += [(a.name, node.lineno, id(node) not in lazy) for a in node.names if a.name.startswith("locution")]
+            found += [
+                (a.name, node.lineno, id(node) not in lazy) for a in node.names if a.name.split(".")[0] == top.name
+            ]
     return found
 
 
@@ -85,24 +87,57 @@ def test_imports_run_downward(path: Path) -> None:
         assert FLOOR[other] <= FLOOR[own], f"{path.name}:{line} imports {module} from a floor above"
 
 
-def test_no_file_of_the_house_imports_itself_round() -> None:
-    graph: dict[str, set[str]] = {}
+def arrows(top: Path) -> dict[str, set[str]]:
+    """Say of each file below a folder which others it imports, when it is read or when a function is called.
+
+    What is imported for its type alone does not count: the loop hands itself to the files that it is made of (turns,
+    watching, memory, checkpoints), which must name it, and which nobody could read without it anyway.
+    """
     modules = {
-        ".".join(("locution", *p.relative_to(HOUSE).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES
+        ".".join((top.name, *path.relative_to(top).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in sorted(top.rglob("*.py"))
     }
-    for module, path in modules.items():
-        graph[module] = {name for name, _, at_import in imports(path) if at_import and name in modules} - {module}
+    return {
+        module: {name for name, _, _ in imports(path, top) if name in modules} - {module}
+        for module, path in modules.items()
+    }
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Find files that import each other round; nothing where there are none."""
     done: set[str] = set()
 
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert module not in trail, f"circle: {' -> '.join((*trail[trail.index(module) :], module))}"
-        if module not in done:
-            for other in graph[module]:
-                visit(other, (*trail, module))
-            done.add(module)
+    def visit(module: str, trail: tuple[str, ...]) -> list[str]:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        for other in sorted(graph[module]) if module not in done else ():
+            if found := visit(other, (*trail, module)):
+                return found
+        done.add(module)
+        return []
 
-    for module in graph:
-        visit(module, ())
+    return next((found for module in graph if (found := visit(module, ()))), [])
+
+
+@pytest.mark.parametrize("top", [HOUSE, HOUSE.parent / "benchmarks"], ids=lambda top: top.name)
+def test_no_file_imports_itself_round(top: Path) -> None:
+    found = circle(arrows(top))
+    assert not found, f"circle: {' -> '.join(found)}; move what both need into a file below both"
+
+
+def test_a_circle_is_seen_also_where_a_function_closes_it(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    for name, text in {
+        "a": "from p import b\n",
+        "b": "def late():\n    from p.c import one\n",
+        "c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.b import late\nimport p.d\n",
+        "d": "",
+    }.items():
+        (tmp_path / "p" / f"{name}.py").write_text(text)
+    assert arrows(tmp_path / "p") == {"p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": {"p.d"}, "p.d": set()}
+    assert circle(arrows(tmp_path / "p")) == []
+    (tmp_path / "p" / "d.py").write_text("def late():\n    import p.b\n")
+    assert circle(arrows(tmp_path / "p")) == ["p.b", "p.c", "p.d", "p.b"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
