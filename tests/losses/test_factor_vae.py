@@ -99,6 +99,16 @@ def test_a_step_is_that_of_the_paper_written_by_hand() -> None:
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
 
 
+def test_the_critic_is_a_chain_of_leaky_layers_of_which_the_last_is_plain() -> None:
+    critic, causes = both(FactorVAE(layers=2, width=5)).critic, torch.randn(9, 3)
+    first, second, last = (layer for layer in critic if isinstance(layer, nn.Linear))
+    hidden = causes
+    for layer in (first, second):
+        hidden = layer(hidden)
+        hidden = torch.where(hidden > 0, hidden, 0.2 * hidden)
+    torch.testing.assert_close(critic(causes), last(hidden))
+
+
 def test_each_turn_moves_its_own_weights_alone() -> None:
     objective = FactorVAE(layers=2, width=5)
     for turn, moved, still in zip(objective.turns(PLAIN), ("critic", "vae"), ("vae", "critic"), strict=True):

@@ -7,16 +7,25 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from locution.data.dataset import Dataset
+from locution.data.digits import DigitsData
+from locution.data.gaussian_mixture import GaussianMixture, GaussianMixtureData
 from locution.engine import TensorBatches
+from locution.engine.random import generator
 from locution.errors import UserError
+from locution.models.diffusion import predicted_noise
+from locution.models.noise_levels import NoiseLevels
 from locution.recipe import resolve
+from locution.reporting.results import RunResults
 from locution.runs import Run, train
 from locution.tasks import diffusion, diffusion_judged
 from locution.tasks.abilities import CanSample
 from locution.tasks.clouds import corners, crowd, density_picture, gallery_of
 from locution.tasks.diffusion import Diffusion, DiffusionSampling, ready
+from locution.tasks.diffusion_judged import judge_pictures, judge_points
+from locution.vocabulary.lookup import part
 
 SMALL = {
     "points": ("mixture/score", "data.train=300", "data.test=100", "model.widths=[16]", "steps=5"),
@@ -74,7 +83,8 @@ def test_the_same_seed_draws_the_same_and_another_seed_others(run: Run) -> None:
 
 def test_many_are_drawn_in_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffusion, "CHUNK", 5)
-    assert len(draw(run, count=12, steps=2)) == 12
+    found = draw(run, count=12, steps=2)
+    assert len(found.flatten(1).unique(dim=0)) == 12  # no part begins from the noise of another
 
 
 def test_classes_and_guidance_are_for_runs_that_are_told(run: Run) -> None:
@@ -102,6 +112,86 @@ def test_inputs_are_answered(run: Run) -> None:
     else:
         assert ", score " in run.predict(["0.5,1"])[0]
         assert run.predict(["test:3"]) == run.predict(["test:3"])
+
+
+def test_inputs_are_asked_about_on_the_scale_that_was_learnt(run: Run) -> None:
+    job = Diffusion().prepare(run.recipe, quiet=True)
+    model, levels = run.task.load(run.recipe, job, run.folder), run.recipe.part("objective").noise
+    x = job.data.test.inputs[3]  # of pictures from -1 to 1
+    at = torch.linspace(1, len(levels), min(100, len(levels))).long()
+    noise = torch.randn(len(at), *x.shape, generator=generator(0, "noise"))
+    with torch.no_grad():
+        said = predicted_noise(model, levels.noised(x.expand(noise.shape), noise, at), levels, at)
+        least = predicted_noise(model, x[None], levels, torch.tensor([1]))[0]
+    told = run.predict(["test:3"])[0].replace(",", "").split()
+    assert float(told[3]) == pytest.approx(float((said - noise).square().mean()), abs=1e-4)
+    if run.recipe.name == "mixture/score":
+        score = (-least / levels.sigmas[1]).tolist()
+        assert [float(one) for one in told[5:]] == pytest.approx(score, abs=1e-3)
+    else:
+        assert float(x.min()) == -1
+
+
+class Silent(nn.Module):
+    """A network that expects no noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        return 0 * x
+
+
+class Knowing(nn.Module):
+    """A network that knows of what density the points are, and so which noise to expect."""
+
+    def __init__(self, levels: NoiseLevels, truth: GaussianMixture) -> None:
+        super().__init__()
+        self.levels, self.truth, self.none = levels, truth, nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        (level,) = (time * len(self.levels)).round().long().unique()
+        alpha, sigma = float(self.levels.alphas[level]), float(self.levels.sigmas[level])
+        return -sigma * self.truth.noised(alpha, sigma).score(x * (alpha**2 + sigma**2) ** 0.5)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("name", ["noise_prediction", "score_matching"])
+def test_a_network_that_knows_the_score_has_no_error_and_one_that_says_nothing_errs_by_all_of_it(name: str) -> None:
+    levels, truth, draws = part("objective", name)().noise, GaussianMixtureData().truth(), iter(range(9))
+
+    def draw(count: int) -> torch.Tensor:
+        return truth.draw(count, generator(next(draws), "drawn in a test"))[0]
+
+    for model, error in ((Knowing(levels, truth), 0.0), (Silent(), 1.0)):
+        results = RunResults("points")
+        judge_points(results, model, levels, truth, draw)
+        found = {metric.name: metric.value for metric in results.metrics}
+        assert (found["score_error"], found["score_error_mean"]) == pytest.approx((error, error), abs=1e-3)
+        assert found["share_error"] < 5 * (0.24 / 200) ** 0.5  # of a share of 0.4 at most, over 200 draws
+        assert found["energy_distance"] < 0.3
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("conditional", [False, True])
+def test_real_pictures_pass_for_drawn_ones(conditional: bool) -> None:
+    data = ready(DigitsData().load(seed=0), conditional=True)
+    held, targets = ((data.test.inputs + 1) / 2, data.test.targets)  # type: ignore[union-attr]
+
+    def draw(count: int, **wishes: Any) -> torch.Tensor:
+        if not conditional:
+            return held
+        return torch.stack([held[targets == number % 10][number // 10] for number in range(count)])
+
+    results = RunResults("digits")
+    judge_pictures(results, data, draw, conditional)
+    found = {metric.name: metric.value for metric in results.metrics}
+    if conditional:
+        assert found["recognised"] == found["recognised_guided"] > 0.95
+        assert found["energy_distance"] < 0.5  # 40 of each
+    else:
+        assert found == {"energy_distance": 0.0}
 
 
 @pytest.mark.usefixtures("few")
