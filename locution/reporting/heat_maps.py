@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,26 +22,29 @@ EXPLODING, VANISHING = 100.0, 1e-6
 def heat_map(rows: Mapping[str, Curve], *, alt: str) -> Html:
     """Draw the gradient norm of each layer through training, on a scale of powers of ten.
 
-    Of more than 48 layers every so many is shown.
+    A norm stands until the next one is measured. Of more than 48 layers neighbours share a row, which shows the
+    largest of theirs: where every so many is shown, layers of one kind come up in turns and look like bands.
 
     >>> heat_map({"first": Curve([1, 2], [0.1, 0.2])}, alt="gradient norms").count("<title>first")
     1
     """
-    names = _chosen(list(rows))
-    cells, first, last = grid([rows[name] for name in names])
+    groups = shared(list(rows))
+    cells, first, last = grid(list(rows.values()))
+    starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
+    cells = held(np.fmax.reduceat(cells, starts, axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        powers = np.log10(cells)  # (layers, columns)
+        powers = np.log10(cells)  # (groups, columns)
     known = powers[np.isfinite(powers)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     high = max(high, low + 1.0)
-    step = 22.0 if len(names) <= 12 else 15.0
-    bottom = TOP + step * len(names)
+    step = 22.0 if len(groups) <= 12 else 15.0
+    bottom = TOP + step * len(groups)
     picture = data_uri(png(levels(np.where(np.isnan(powers), low, powers), low, high), VIRIDIS))
     drawn: list[Html] = [_image(picture, LEFT, TOP, WIDTH - LEFT - RIGHT, bottom - TOP)]
-    for index, name in enumerate(names):
-        curve = rows[name]
-        words = f"{name}: from {figure(min(curve.values))} to {figure(max(curve.values))}"
-        label = tag("tspan", tag("title", words), _squeezed(name))
+    for index, group in enumerate(groups):
+        words = "; ".join(f"{a}: from {figure(min(rows[a].values))} to {figure(max(rows[a].values))}" for a in group)
+        more = f" +{len(group) - 1}" if len(group) > 1 else ""
+        label = tag("tspan", tag("title", words), _squeezed(group[0]), more)
         y = TOP + step * index + step / 2 + 4
         drawn.append(tag("text", label, x=f"{LEFT - 10:g}", y=f"{y:.1f}", class_="tick name", text_anchor="end"))
     drawn.append(_steps(first, last, bottom))
@@ -48,10 +52,23 @@ def heat_map(rows: Mapping[str, Curve], *, alt: str) -> Html:
     return svg(WIDTH, bottom + 84, alt, *drawn)
 
 
-def _chosen(names: list[str]) -> list[str]:
-    if len(names) <= MOST:
-        return names
-    return [names[int(place)] for place in np.linspace(0, len(names) - 1, MOST)]
+def shared(names: list[str], most: int = MOST) -> list[list[str]]:
+    """Put neighbours together, so that so many rows hold all.
+
+    >>> shared(["a", "b", "c"], most=2)
+    [['a', 'b'], ['c']]
+    """
+    return [list(group) for group in np.array_split(np.array(names, dtype=object), min(most, len(names)))]
+
+
+def held(cells: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Let each value stand until the next: fill what is NaN with the last number before it in its row.
+
+    >>> held(np.array([[np.nan, 1.0, np.nan, 2.0]])).tolist()
+    [[nan, 1.0, 1.0, 2.0]]
+    """
+    columns = np.where(np.isnan(cells), 0, np.arange(cells.shape[1]))
+    return np.take_along_axis(cells, np.maximum.accumulate(columns, axis=1), axis=1)
 
 
 def _squeezed(name: str, most: int = 34) -> str:

@@ -166,7 +166,9 @@ def gradients(found: Mapping[str, Curve]) -> Section | None:
         alt = f"Gradient norms of {len(rows)} layers through training. At the end: {said}."
         title = "Gradient norm of each layer"
         note = "from the first layer down to the last" + (
-            f"; {heat_maps.MOST} of {len(rows)} are shown" if len(rows) > heat_maps.MOST else ""
+            f"; {len(rows)} layers in {heat_maps.MOST} rows, each the largest of its neighbours"
+            if len(rows) > heat_maps.MOST
+            else ""
         )
         drawn.append(drawing(title, heat_maps.heat_map(rows, alt=alt), note=note, wide=True))
     return Section("gradients", "Gradients", tag("div", *drawn, class_="charts")) if drawn else None

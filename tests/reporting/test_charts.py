@@ -163,6 +163,24 @@ def test_a_model_of_many_layers_is_shown_in_part() -> None:
     assert "layers.199:" in drawing
 
 
+def test_neighbours_share_a_row_which_shows_the_largest_so_that_kinds_of_layers_make_no_bands() -> None:
+    kinds = [1.0, 1e-4, 1e-2, 1e-3]  # convolutions and norms in turns, as in a deep residual network
+    rows = {f"layers.{n}": Curve([1.0], [kinds[n % 4]]) for n in range(200)}
+    drawing = heat_maps.heat_map(rows, alt="gradients")
+    cells = embedded(drawing)[0]  # (48, 1)
+    assert cells.shape == (heat_maps.MOST, 1)
+    assert len(set(cells.flatten().tolist())) == 1
+    assert ">layers.0 +4" in drawing.replace("</title>", ">")
+
+
+def test_a_norm_stands_until_the_next_is_measured() -> None:
+    # measured at steps 1, 51, ..., 201 and once more at the end, 240: of six columns the fifth has no measurement
+    curve = Curve([1, 51, 101, 151, 201, 240], [1.0, 1.0, 1.0, 1.0, 1.0, 1e-3])
+    cells = embedded(heat_maps.heat_map({"a": curve, "b": Curve(curve.steps, [1e-6] * 6)}, alt="gradients"))[0]
+    assert cells[0].tolist() == [255] * 6
+    assert cells[1].tolist() == [0] * 6
+
+
 def test_remarks_speak_of_explosions_and_of_early_layers_only() -> None:
     fine = {f"layers.{n}": Curve([1.0], [1.0]) for n in range(6)}
     assert heat_maps.remarks(fine) == ([], [])
