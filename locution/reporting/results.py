@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "Confusion",
     "Cost",
     "Drawing",
+    "Drawn",
     "Gallery",
     "Graph",
     "Hearing",
@@ -160,6 +161,19 @@ class Hearing:
 
 
 @dataclass
+class Drawn:
+    """What one part of a report adds to the results of a run: figures, sentences, tables and pictures."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    matrices: list[Matrix] = field(default_factory=list)
+    graphs: list[Graph] = field(default_factory=list)
+    galleries: list[Gallery] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
+
+
+@dataclass
 class RunResults:
     """What the report and the card of a run show, beside the curves that `metrics.jsonl` holds.
 
@@ -193,6 +207,17 @@ class RunResults:
     galleries: list[Gallery] = field(default_factory=list)
     drawings: list[Drawing] = field(default_factory=list)
     speech: SpeechFindings | None = None
+
+    def add(self, drawn: Drawn) -> None:
+        """Show besides what a part of the report has drawn.
+
+        >>> results = RunResults("digits", notes=["first"])
+        >>> results.add(Drawn(notes=["second"]))
+        >>> results.notes
+        ['first', 'second']
+        """
+        for each in fields(drawn):
+            getattr(self, each.name).extend(getattr(drawn, each.name))
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics as `evaluate --json` prints them."""

@@ -10,7 +10,7 @@ from locution.data.dataset import Dataset
 from locution.evaluation.intervals import bootstrap
 from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters, mixtures, routings
 from locution.models.routing import Routing
-from locution.reporting.results import Gallery, Matrix, Metric, RunResults, Table
+from locution.reporting.results import Drawn, Gallery, Matrix, Metric, Table
 
 MOST = 4096  # examples that are routed
 PICTURE = "Who works on what"
@@ -18,38 +18,39 @@ OF_EXPERTS = ("largest_load", "router_entropy")  # the figures that only a mixtu
 WHOLE = "a column for each expert; each row adds up to 1"
 
 
-def draw_experts(results: RunResults, model: nn.Module, data: Dataset) -> None:
-    """Add to the results how a mixture of experts shares the work; nothing for a model without experts.
+def expert_pictures(model: nn.Module, data: Dataset) -> Drawn:
+    """Show how a mixture of experts shares the work; nothing for a model without experts.
 
     Figures of the mixture with the most uneven load: the largest share of all work that one expert has, beside the even
     one, and the router's entropy as a share of the largest there can be. Matrices of each: which share of each class
     (or of each task, where the data are of several) goes to which expert; and a table of each expert's share.
     """
     if not mixtures(model) or data.test is None:
-        return
+        return Drawn()
     inputs = data.test.inputs[:MOST]
     device = next(model.parameters()).device
     found = routings(model, inputs.to(device))
     worst = max(found.values(), key=lambda routing: float(routing.share().max()))
-    results.metrics += figures(worst, f"{len(inputs)} held-out examples")
+    drawn = Drawn(figures(worst, f"{len(inputs)} held-out examples"))
     total = sum(weight.numel() for weight in model.parameters())
-    results.notes.append(f"{total:,} parameters, of which an example uses {active_parameters(model):,}")
+    drawn.notes.append(f"{total:,} parameters, of which an example uses {active_parameters(model):,}")
     shares = [[name, *(f"{share:.3f}" for share in routing.share().tolist())] for name, routing in found.items()]
     widest = max(routing.experts for routing in found.values())
     columns = ["mixture", *numbered(widest)]
     rows = [row + [""] * (len(columns) - len(row)) for row in shares]
     note = "of all places, to each expert; even would be one over their number"
-    results.tables.append(Table("Who does the work", columns, rows, note))
-    made: list[Matrix] = []
+    drawn.tables.append(Table("Who does the work", columns, rows, note))
     if data.tasks:
-        made = by_task(model, data, device)
+        drawn.matrices = by_task(model, data, device)
     elif data.labels and data.test.targets.dim() == 1:
-        made = [
+        drawn.matrices = [
             shared(f"Experts of {name}, by class", routing, data.test.targets[:MOST], data.labels)
             for name, routing in found.items()
         ]
-    results.matrices += made
-    results.galleries += [Gallery(PICTURE, np.array(one.values)[None, None], drawn_note(one)) for one in made[:1]]
+    drawn.galleries = [
+        Gallery(PICTURE, np.array(one.values)[None, None], drawn_note(one)) for one in drawn.matrices[:1]
+    ]
+    return drawn
 
 
 def drawn_note(matrix: Matrix) -> str:

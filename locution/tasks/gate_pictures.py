@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from locution.models.gates import gate_openings
 from locution.models.recurrent import Recurrent
-from locution.reporting.results import Gallery, Graph, RunResults
+from locution.reporting.results import Drawn, Gallery, Graph
 
 EXAMPLES, UNITS = 64, 32
 
 
-def draw_gates(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
-    """Add to the results how far the gates of a gated recurrent network are open at each step; nothing for others.
+def gate_pictures(model: nn.Module, inputs: Tensor) -> Drawn:
+    """Draw how far the gates of a gated recurrent network are open at each step; nothing for others.
 
     A graph has a line for each gate, the mean over units and examples; a gallery has a picture for each gate, of the
     first example: a row for each unit, time to the right, dark where the gate is open.
@@ -21,21 +21,20 @@ def draw_gates(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
     Shapes: inputs (N, T, F), or (N, 1, T, F).
 
     >>> from locution.models.recurrent import RecurrentModel
-    >>> results = RunResults("a run")
-    >>> draw_gates(results, RecurrentModel(kind="lstm").build((9, 2), 1), torch.rand(5, 9, 2))
-    >>> list(results.graphs[0].lines), results.galleries[0].pictures.shape
+    >>> drawn = gate_pictures(RecurrentModel(kind="lstm").build((9, 2), 1), torch.rand(5, 9, 2))
+    >>> list(drawn.graphs[0].lines), drawn.galleries[0].pictures.shape
     (['input gate', 'forget gate', 'output gate'], (1, 3, 32, 9))
     """
     if not isinstance(model, Recurrent) or inputs.dim() not in (3, 4):
-        return
+        return Drawn()
     few = inputs[:EXAMPLES].to(model.head.weight.device)
     found = gate_openings(model.cells, few.squeeze(1) if few.dim() == 4 else few)  # name -> (N, T, H)
     if not found:
-        return
+        return Drawn()
     steps = list(range(1, few.shape[-2] + 1))
     lines = {f"{name} gate": (steps, opening.mean((0, 2)).tolist()) for name, opening in found.items()}
     note = f"0 is shut, 1 is open; the mean over {len(few)} held-out examples and all units of the last layer"
-    results.graphs.append(Graph("How far the gates are open", lines, across="step", note=note))
+    graph = Graph("How far the gates are open", lines, across="step", note=note)
     first = torch.stack([opening[0, :, :UNITS].T for opening in found.values()])  # (gates, units, T)
     note = f"{', '.join(lines)}, of one example: a row for each unit, time to the right, dark is open"
-    results.galleries.append(Gallery("Gates, unit by unit", first[None].cpu().numpy(), note))
+    return Drawn(graphs=[graph], galleries=[Gallery("Gates, unit by unit", first[None].cpu().numpy(), note)])

@@ -22,7 +22,7 @@ from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, RunResults
 from locution.reporting.writing import writing
 from locution.tasks.abilities import Embedding, Generation, Samples
-from locution.tasks.expert_pictures import draw_experts
+from locution.tasks.expert_pictures import expert_pictures
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.language_judged import attention_pictures, by_chapter, context_worth, figures, kernel_used
 from locution.tasks.task import Job
@@ -104,7 +104,7 @@ class Language(WeightsKept):
             matrices=matrices,
             drawings=self.written(reads, text.tokenizer),
         )
-        draw_experts(results, reads, data)
+        results.add(expert_pictures(reads, data))
         return results
 
     def written(self, model: LanguageTransformer, tokenizer: Tokenizer) -> list[Drawing]:

@@ -24,6 +24,7 @@ from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures
 from locution.tasks.inputs import EXAMPLE, read_input
 from locution.tasks.judge import judge_values
+from locution.tasks.network_pictures import show_network
 from locution.tasks.own_placing import own_embedding
 from locution.tasks.supervised import Supervised, answer
 from locution.tasks.task import Job
@@ -157,5 +158,6 @@ def in_units(recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False)
     where = "held-out test set" if data.test is not None else "the training examples, for there are no others"
     outputs, targets = data.reader.decode(predict(model, held.inputs).outputs), data.reader.decode(held.targets)
     results = judge_values(recipe.name, outputs, targets, f"{len(held)} examples: {where}")
+    show_network(results, recipe, model, data, held.inputs)
     results.summary, results.data = recipe.describe, {"data": data.describe()}
     return results

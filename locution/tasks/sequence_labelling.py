@@ -18,9 +18,9 @@ from locution.evaluation.proportions import proportion
 from locution.inference.predict import predict
 from locution.losses.basic import IGNORED, cross_entropy
 from locution.reporting.results import Gallery, Graph, Metric, RunResults
-from locution.tasks.gate_pictures import draw_gates
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
+from locution.tasks.network_pictures import show_network
 from locution.tasks.supervised import Supervised
 from locution.tasks.task import Job
 
@@ -73,7 +73,7 @@ class SequenceLabelling(WeightsKept):
         results.metrics = figures(outputs, targets, chances, f"{len(held)} {where}")
         results.graphs.append(step_by_step(outputs, targets, chances))
         results.galleries += pictures(held.inputs, outputs, targets)
-        draw_gates(results, model, held.inputs)
+        show_network(results, recipe, model, data, held.inputs)
         return results
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:

@@ -9,24 +9,23 @@ from locution.evaluation.intervals import bootstrap
 from locution.evaluation.spiking_costs import ADDITION, MULTIPLICATION, spiking_costs
 from locution.models.spiking import SpikingNet
 from locution.reporting.raster import raster
-from locution.reporting.results import Drawing, Graph, Metric, RunResults, Table
+from locution.reporting.results import Drawing, Drawn, Graph, Metric, Table
 
 FOLLOWED = 3  # potentials of the neurons that answer, drawn for one example
 
 
-def show_spikes(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
-    """Add to the results of a spiking network its spikes and their cost, and a raster; nothing for other networks.
+def spike_pictures(model: nn.Module, inputs: Tensor) -> Drawn:
+    """Show the spikes of a spiking network and what they cost, and a raster; nothing for other networks.
 
     Shapes: inputs (N, ...), of which the first is drawn.
 
     >>> from locution.models.spiking import SpikingModel
-    >>> results = RunResults("digits")
-    >>> show_spikes(results, SpikingModel().build((1, 8, 8), 10), torch.rand(20, 1, 8, 8))
-    >>> [metric.name for metric in results.metrics], [one.title for one in results.drawings]
+    >>> drawn = spike_pictures(SpikingModel().build((1, 8, 8), 10), torch.rand(20, 1, 8, 8))
+    >>> [metric.name for metric in drawn.metrics], [one.title for one in drawn.drawings]
     (['spikes', 'synaptic_operations', 'energy'], ['Spike raster'])
     """
     if not isinstance(model, SpikingNet):
-        return
+        return Drawn()
     costs = spiking_costs(model, inputs)
     note = f"{len(inputs)} examples"
     figures = {
@@ -38,10 +37,10 @@ def show_spikes(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
             f"{note}; {costs.dense_nanojoules:.1f} nJ without spikes; estimated",
         ),
     }
-    for name, (values, label, measured) in figures.items():
-        results.metrics.append(
-            Metric(name, **bootstrap(values), label=label, group=label, better="lower", note=measured)
-        )
+    metrics = [
+        Metric(name, **bootstrap(values), label=label, group=label, better="lower", note=measured)
+        for name, (values, label, measured) in figures.items()
+    ]
     names = ["inputs", *(f"layer {number + 1}" for number in range(costs.spikes.shape[1] - 1))]
     rows = [(name, f"{mean:.1f}") for name, mean in zip(names, costs.spikes.mean(0).tolist(), strict=True)]
     said = (
@@ -50,11 +49,12 @@ def show_spikes(results: RunResults, model: nn.Module, inputs: Tensor) -> None:
         f"without spikes it takes {costs.dense:,} multiplications with additions. At {ADDITION} and {MULTIPLICATION} "
         f"pJ (45 nm): {costs.nanojoules.mean():.1f} nJ, and {costs.dense_nanojoules:.1f} nJ without spikes."
     )
-    results.tables.append(Table("Spikes of an answer", ("layer", "spikes"), rows, said))
-    draw_spikes(results, model, inputs[:1], names)
+    tables = [Table("Spikes of an answer", ("layer", "spikes"), rows, said)]
+    drawings, graphs = example_pictures(model, inputs[:1], names)
+    return Drawn(metrics, tables=tables, graphs=graphs, drawings=drawings)
 
 
-def draw_spikes(results: RunResults, model: SpikingNet, inputs: Tensor, names: list[str]) -> None:
+def example_pictures(model: SpikingNet, inputs: Tensor, names: list[str]) -> tuple[list[Drawing], list[Graph]]:
     """Draw when each neuron fired while one example, (1, ...), was looked at, and the potentials that answered."""
     training = model.training
     with torch.no_grad():
@@ -62,13 +62,12 @@ def draw_spikes(results: RunResults, model: SpikingNet, inputs: Tensor, names: l
     model.train(training)
     fired = trace.layers if model.coding == "direct" else [trace.inputs, *trace.layers]
     shown = {name: one[:, 0].cpu().numpy() for name, one in zip(names[-len(fired) :], fired, strict=True)}
-    if fired:
-        note = "of the first test example: a row for each neuron, a mark where it fired"
-        results.drawings.append(Drawing("Spike raster", raster(shown, alt="Spike raster."), note, wide=True))
+    note = "of the first test example: a row for each neuron, a mark where it fired"
+    drawings = [Drawing("Spike raster", raster(shown, alt="Spike raster."), note, wide=True)] if fired else []
     potentials = trace.potentials[:, 0].float().cpu()  # (T, O)
     most = potentials.mean(0).argsort(descending=True)[:FOLLOWED].tolist()
     steps = list(range(len(potentials)))
     lines = {f"output {one}": (steps, potentials[:, one].tolist()) for one in most}
-    if len(steps) > 1:
-        said = "of the neurons that answer, while the first test example is looked at: those of the highest mean"
-        results.graphs.append(Graph("Membrane potentials", lines, across="step", note=said))
+    said = "of the neurons that answer, while the first test example is looked at: those of the highest mean"
+    graphs = [Graph("Membrane potentials", lines, across="step", note=said)] if len(steps) > 1 else []
+    return drawings, graphs

@@ -21,22 +21,15 @@ from locution.models.shapes import explained, shape_of
 from locution.reporting.line_log import LineLog
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
-from locution.tasks.attention_drawn import attention_drawn
-from locution.tasks.depth import depth_pictures
 from locution.tasks.elsewhere import judged_elsewhere
-from locution.tasks.expert_pictures import draw_experts
 from locution.tasks.figures import check_figures, more_figures
-from locution.tasks.filters import filter_pictures
-from locution.tasks.gate_pictures import draw_gates
 from locution.tasks.inputs import read_input
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.leak_watch import LeakWatch
+from locution.tasks.network_pictures import show_network
 from locution.tasks.placing import before_last, placed
-from locution.tasks.plane import planes
-from locution.tasks.spikes import show_spikes
 from locution.tasks.task import Job
-from locution.tasks.turned import turned_pictures
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -92,12 +85,7 @@ class Supervised(WeightsKept):
             results = judge_values(recipe.name, outputs, held.targets, note)
         results.metrics += judged_elsewhere(model, data.others, classes=bool(data.labels))
         results.metrics += more_figures(recipe.figures, model, recipe.part("objective"), data.train)
-        results.galleries += planes(model, data) + filter_pictures(model, held.inputs)
-        results.galleries += turned_pictures(model, held.inputs) + attention_drawn(model, held.inputs)
-        results.graphs += depth_pictures(recipe.part("model", **data.sizes), data, recipe.seed)
-        draw_gates(results, model, held.inputs)
-        draw_experts(results, model, data)
-        show_spikes(results, model, held.inputs)
+        show_network(results, recipe, model, data, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": data.describe()}
         return results

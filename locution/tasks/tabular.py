@@ -27,6 +27,7 @@ from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures, more_figures
 from locution.tasks.judge import judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
+from locution.tasks.network_pictures import show_network
 from locution.tasks.placing import before_last, placed
 from locution.tasks.supervised import Supervised, answer
 from locution.tasks.table_rows import read_rows
@@ -92,6 +93,7 @@ class Tabular:
             decode = table.target.decode
             results = judge_values(recipe.name, decode(outputs), decode(held.targets), note)
         results.metrics += more_figures(recipe.figures, model, objective_of(recipe, table.target), table.dataset.train)
+        show_network(results, recipe, model, table.dataset, held.inputs)
         results.summary = recipe.describe
         results.data = {"data": table.dataset.describe(), **table.said}
         return results

@@ -13,10 +13,9 @@ from locution.engine import TensorBatches
 from locution.models.mixture_of_experts import MixtureOfExperts, active_parameters, routings
 from locution.models.routing import Routing
 from locution.recipe import resolve
-from locution.reporting.results import RunResults
 from locution.runs import train
 from locution.studies.outcomes import possible
-from locution.tasks.expert_pictures import OF_EXPERTS, draw_experts, figures
+from locution.tasks.expert_pictures import OF_EXPERTS, expert_pictures, figures
 
 
 def sorting(top: int = 1) -> nn.Module:
@@ -46,8 +45,7 @@ def data(rows: torch.Tensor, classes: torch.Tensor, labels: tuple[str, ...]) -> 
 def test_classes_are_shown_with_the_experts_that_they_go_to() -> None:
     which = torch.tensor([0, 0, 0, 1, 2, 2])
     classes = torch.tensor([0, 0, 0, 0, 1, 1])
-    results = RunResults("a run")
-    draw_experts(results, sorting(), data(torch.eye(4)[which], classes, ("cat", "dog")))
+    results = expert_pictures(sorting(), data(torch.eye(4)[which], classes, ("cat", "dog")))
     (matrix,) = results.matrices
     assert list(matrix.rows) == ["cat", "dog"]
     assert [list(row) for row in matrix.values] == [[0.75, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
@@ -66,8 +64,9 @@ def test_classes_are_shown_with_the_experts_that_they_go_to() -> None:
 def test_tasks_are_shown_instead_where_the_data_are_of_several() -> None:
     tasks = {str(n): data(torch.eye(4)[[n, n]], torch.tensor([0, 1]), ("a", "b")) for n in range(2)}
     both = data(torch.eye(4)[[0, 0, 1, 1]], torch.tensor([0, 1, 0, 1]), ("a", "b"))
-    results = RunResults("a run")
-    draw_experts(results, sorting(), Dataset(both.train, None, both.test, labels=both.labels, tasks=tasks, source="t"))
+    results = expert_pictures(
+        sorting(), Dataset(both.train, None, both.test, labels=both.labels, tasks=tasks, source="t")
+    )
     (matrix,) = results.matrices
     assert list(matrix.rows) == ["0", "1"]
     assert [list(row) for row in matrix.values] == [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
@@ -89,16 +88,14 @@ def test_of_several_mixtures_the_most_uneven_is_judged() -> None:
     for layers in ((even, alone), (alone, even)):
         layers[0].experts.leave.data.zero_()  # type: ignore[union-attr, operator]
         model = nn.Sequential(Beside(layers[0]), Beside(layers[1]))
-        results = RunResults("a run")
-        draw_experts(results, model, data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
+        results = expert_pictures(model, data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
         assert results.metrics[0].value == 1.0
         assert "even would be 0.500" in results.metrics[0].note
         assert len(results.matrices) == len(results.tables[0].rows) == 2
 
 
 def test_a_model_without_experts_shows_nothing() -> None:
-    results = RunResults("a run")
-    draw_experts(results, nn.Linear(4, 2), data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
+    results = expert_pictures(nn.Linear(4, 2), data(torch.eye(4), torch.zeros(4, dtype=torch.int64), ("a", "b")))
     assert not results.metrics + results.matrices
     assert not results.tables + results.notes + results.galleries
 
@@ -109,8 +106,7 @@ def test_of_a_language_model_each_token_counts() -> None:
     model = recipe.part("model").build((9,), 20)
     text = torch.randint(20, (7, 9))
     held = TensorBatches(text, text)
-    results = RunResults("a run")
-    draw_experts(results, model, Dataset(held, None, held, inputs=(9,), outputs=20))
+    results = expert_pictures(model, Dataset(held, None, held, inputs=(9,), outputs=20))
     rows = {row[0]: [float(cell) for cell in row[1:]] for row in results.tables[0].rows}
     found = routings(model, text)
     assert rows.keys() == found.keys()

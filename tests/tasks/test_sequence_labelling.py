@@ -12,9 +12,9 @@ from locution.data.copying import memoryless_loss
 from locution.errors import UserError
 from locution.models.recurrent import RecurrentModel
 from locution.recipe import resolve
-from locution.reporting.results import RunResults
+from locution.reporting.results import Drawn
 from locution.runs import train
-from locution.tasks.gate_pictures import draw_gates
+from locution.tasks.gate_pictures import gate_pictures
 from locution.tasks.sequence_labelling import SequenceLabelling, figures, frequencies
 
 SMALL = ["data.delay=4", "data.items=2", "data.letters=4", "data.train=2000", "data.test=200", "data.development=50"]
@@ -82,13 +82,9 @@ def test_data_and_models_of_another_kind_are_refused_in_one_line() -> None:
 
 
 def test_gates_are_drawn_for_rows_of_pictures_too_and_for_nothing_else() -> None:
-    results = RunResults("a run")
-    draw_gates(results, RecurrentModel(kind="gru").build((1, 8, 8), 10), torch.rand(3, 1, 8, 8))
-    assert list(results.graphs[0].lines) == ["reset gate", "update gate"]
-    assert all(0 <= value <= 1 for _, values in results.graphs[0].lines.values() for value in values)
-    assert results.galleries[0].pictures.shape == (1, 2, 32, 8)
-    other = RunResults("a run")
-    draw_gates(other, RecurrentModel(kind="rnn").build((7, 3), 2), torch.rand(3, 7, 3))
-    draw_gates(other, torch.nn.Linear(3, 2), torch.rand(3, 3))
-    assert not other.graphs
-    assert not other.galleries
+    drawn = gate_pictures(RecurrentModel(kind="gru").build((1, 8, 8), 10), torch.rand(3, 1, 8, 8))
+    assert list(drawn.graphs[0].lines) == ["reset gate", "update gate"]
+    assert all(0 <= value <= 1 for _, values in drawn.graphs[0].lines.values() for value in values)
+    assert drawn.galleries[0].pictures.shape == (1, 2, 32, 8)
+    assert gate_pictures(RecurrentModel(kind="rnn").build((7, 3), 2), torch.rand(3, 7, 3)) == Drawn()
+    assert gate_pictures(torch.nn.Linear(3, 2), torch.rand(3, 3)) == Drawn()
