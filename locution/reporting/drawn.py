@@ -29,6 +29,7 @@ from locution.reporting.results import Gallery, Graph, RunResults
 from locution.reporting.sections import Section, drawing
 
 ENLARGED = 8  # a pixel of a small picture, in pixels of the page
+BETWEEN = 20  # of 255: where one small picture ends is seen, also on paper as white as its own
 
 
 def graph(one: Graph) -> Html:
@@ -58,7 +59,7 @@ def graph(one: Graph) -> Html:
 
 
 def sheet(one: Gallery) -> NDArray[np.uint8]:
-    """Set small pictures into one, in rows, white between them: levels from 0 to 255.
+    """Set small pictures into one, in rows, faint lines between them: levels from 0 to 255.
 
     >>> sheet(Gallery("samples", np.zeros((2, 3, 4, 4)))).shape
     (9, 14)
@@ -66,12 +67,12 @@ def sheet(one: Gallery) -> NDArray[np.uint8]:
     pixels = np.asarray(one.pictures, dtype=float)  # (rows, columns, H, W)
     rows, columns, height, width = pixels.shape
     low, high = float(pixels.min()), float(pixels.max())
-    whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), low)
+    whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), BETWEEN, dtype=np.uint8)
     for row in range(rows):
         for column in range(columns):
             down, right = row * (height + 1), column * (width + 1)
-            whole[down : down + height, right : right + width] = pixels[row, column]
-    return levels(whole, low, high)
+            whole[down : down + height, right : right + width] = levels(pixels[row, column], low, high)
+    return whole
 
 
 def enlarged(width: int) -> int:

@@ -125,8 +125,9 @@ def pictures(model: Any, inputs: Tensor, binary: bool) -> list[Gallery]:
         return []
     device = next(model.parameters()).device
 
-    def drawn(outputs: Tensor) -> Tensor:
-        return flat((outputs.sigmoid() if binary else outputs).reshape(-1, *inputs.shape[1:]))
+    def drawn(outputs: Tensor) -> Tensor:  # what is beyond ink and paper is drawn as these, lest all others fade
+        shown = outputs.sigmoid() if binary else outputs.cpu().clamp(float(inputs.min()), float(inputs.max()))
+        return flat(shown.reshape(-1, *inputs.shape[1:]))
 
     def made(codes: Tensor) -> NDArray[Any]:  # (rows, columns, D)
         with torch.no_grad():

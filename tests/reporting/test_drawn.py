@@ -44,14 +44,15 @@ def unpack(source: str) -> np.ndarray:
     return rows[:, 1:]
 
 
-def test_pictures_stand_in_rows_with_a_pixel_between_them() -> None:
+def test_pictures_stand_in_rows_with_a_faint_pixel_between_them() -> None:
     pictures = np.arange(1, 7, dtype=float).reshape(2, 3, 1, 1) * np.ones((1, 1, 2, 2))
     source = re.search(r"base64,([^\"]+)", gallery(Gallery("six", pictures)))
     assert source is not None
     shown = unpack(source.group(1))  # 1 to 6 spread over 0 to 255
     assert shown.shape == (5, 8)
-    assert shown[0].tolist() == [0, 0, 0, 51, 51, 0, 102, 102]
-    assert shown[4].tolist() == [153, 153, 0, 204, 204, 0, 255, 255]
+    assert shown[0].tolist() == [0, 0, 20, 51, 51, 20, 102, 102]
+    assert shown[4].tolist() == [153, 153, 20, 204, 204, 20, 255, 255]
+    assert shown[2].tolist() == [20] * 8
 
 
 def test_both_stand_in_the_report_and_names_stay_text(tmp_path: object) -> None:

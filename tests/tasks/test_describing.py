@@ -210,6 +210,18 @@ def test_galleries_are_of_what_can_be_seen() -> None:
     assert pictures(VAEModel(latents=2).build((9,), 1), torch.rand(20, 9), True) == []
 
 
+def test_what_is_made_again_is_drawn_between_ink_and_paper() -> None:
+    torch.manual_seed(0)
+    model = AutoencoderModel().build((1, 8, 8), 10)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 3  # answers far beyond the inputs
+        x = torch.rand(12, 1, 8, 8)
+        assert float(model(x).min()) < 0 or float(model(x).max()) > 1
+    for drawn in pictures(model, x, binary=False):
+        assert 0 <= drawn.pictures.min() <= drawn.pictures.max() <= 1, drawn.title
+
+
 def test_a_code_that_is_the_causes_is_said_to_be() -> None:
     class Telling(VAE):
         """Looks the causes of a picture up."""
