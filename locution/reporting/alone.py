@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -99,9 +100,10 @@ def file_name(title: str) -> str:
 def write_pictures(folder: Path, results: RunResults) -> list[Path]:
     """Write what a run drew into its folder `pictures`, a file each, by its title; say which."""
     written: list[Path] = []
+    given: Counter[str] = Counter()
     for title, ending, content in pictures(results):
         name = file_name(title)
-        same = sum(path.stem.startswith(name) for path in written)
-        written.append(folder / "pictures" / f"{name}{f'-{same + 1}' if same else ''}.{ending}")
+        given[name] += 1
+        written.append(folder / "pictures" / f"{name}{f'-{given[name]}' if given[name] > 1 else ''}.{ending}")
         write_bytes(written[-1], content)
     return written

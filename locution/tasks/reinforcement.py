@@ -19,7 +19,8 @@ from locution.gradients.norms import GradientNorms
 from locution.inference.acting import Played, play
 from locution.losses.policy_gradient import PolicyGradient, policy_and_values
 from locution.models.shapes import explained
-from locution.reporting.results import Graph, Matrix, Metric, RunResults
+from locution.reporting.frames import SCENES, frames
+from locution.reporting.results import Drawing, Graph, Matrix, Metric, RunResults
 from locution.tasks.acting import Acting
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
@@ -86,6 +87,7 @@ class Reinforcement(WeightsKept):
             Metric("length", **lengths, label="steps an episode", group="length", better="", note=note)
         )
         results.graphs = [*learning(job), *episode(likeliest, data.source)]
+        results.drawings = filmed(likeliest, data.source)
         results.matrices = [plane(model, likeliest, data.source)]
         return results
 
@@ -133,6 +135,24 @@ def episode(played: Played, world: str) -> list[Graph]:
         Graph(title, lines(seen, played.seen), across="step", note=much),
         Graph(f"{title}: how likely each action is", lines(done, played.chances), across="step", note=much),
     ]
+
+
+def filmed(played: Played, world: str) -> list[Drawing]:
+    """Draw moments of the first episode that a model was judged by, where it is known how the world looks.
+
+    >>> one = Played(torch.ones(1), torch.ones(1), torch.zeros(3, 4), torch.zeros(3), torch.full((3, 2), 0.5))
+    >>> [drawing.title for drawing in filmed(one, "CartPole-v1")], filmed(one, "Unknown-v0")
+    (['Frames of an episode'], [])
+    """
+    scene = world.rpartition("-")[0]
+    if scene not in SCENES:
+        return []
+    done = names(world, played.seen.shape[1], played.chances.shape[1])[1]
+    doing = [done[action] for action in played.chances.argmax(-1).tolist()]
+    title = "Frames of an episode"
+    note = f"{len(played.seen)} steps, evenly spaced; above each what was done then"
+    picture = frames(played.seen.numpy(), scene, alt=f"{title}: {note}.", doing=doing)
+    return [Drawing(title, picture, note)]
 
 
 def plane(model: nn.Module, played: Played, world: str) -> Matrix:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 import xml.etree.ElementTree as tree
+from pathlib import Path
 
 import numpy as np
 
-from locution.reporting.alone import gallery_png, pictures, standing_alone
+from locution.reporting.alone import gallery_png, pictures, standing_alone, write_pictures
 from locution.reporting.charts import dot, svg
 from locution.reporting.results import Drawing, Gallery, Graph, RunResults
 
@@ -50,3 +51,11 @@ def test_a_file_names_the_lines_that_a_page_names_beside_it() -> None:
     assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")][-2:] == ["first <b>", "second"]
     ((_, _, one),) = pictures(RunResults("a run", graphs=[Graph("wave", {"only": lines["second"]})]))
     assert b">only<" not in one.replace(b"<title>only</title>", b"")
+
+
+def test_a_picture_is_numbered_only_where_its_very_title_was_there_before(tmp_path: Path) -> None:
+    lines = {"one": ([0.0, 1.0], [0.0, 1.0])}
+    titles = ("An episode: each action", "An episode", "An episode")
+    written = write_pictures(tmp_path, RunResults("a run", graphs=[Graph(title, lines) for title in titles]))
+    assert [path.name for path in written] == ["an-episode-each-action.svg", "an-episode.svg", "an-episode-2.svg"]
+    assert all(path.is_file() for path in written)

@@ -52,7 +52,7 @@ def test_a_few_thousand_steps_make_a_policy_ten_times_as_good_as_none(learnt: Ru
 
 def test_the_report_shows_the_learning_an_episode_and_the_policy(learnt: Run) -> None:
     page = (learnt.folder / "report.html").read_text(encoding="utf-8")
-    for title in ("Return while it learns", "An episode", "How likely each action is"):
+    for title in ("Return while it learns", "An episode", "Frames of an episode", "How likely each action is"):
         assert title.lower() in page.lower()
     assert "How likely &#x27;right&#x27; is" in page or "How likely 'right' is" in page
     assert '"return"' in (learnt.folder / "metrics.jsonl").read_text(encoding="utf-8")
