@@ -73,6 +73,18 @@ def encode(texts: Sequence[str]) -> Tensor:
     return rows
 
 
+def alike(texts: Tensor) -> Tensor:
+    """Number texts (N, T) by what they say, in whatever form: (N,), the same for the same digit, ink and lean.
+
+    >>> alike(encode(["a bold seven leaning left", "seven leaning left bold", "a thin seven leaning left"])).tolist()
+    [1, 1, 0]
+    """
+    telling = torch.tensor([place for place, word in enumerate(WORDS) if word in {*NUMBERS, *INKS, *LEANS}])
+    said = (texts[:, :, None] == telling.to(texts.device)).any(1)  # (N, words that tell)
+    numbers: Tensor = torch.unique(said.int(), dim=0, return_inverse=True)[1]
+    return numbers
+
+
 @dataclass(frozen=True)
 class CaptionedDigitsData:
     """Handwritten digits with captions: scikit-learn's pictures, each with a few words that were written by a rule.

@@ -141,6 +141,7 @@ class Contrast(WeightsKept):
             asked = f"{len(held)} test pictures, each against all captions of each digit"
             results.metrics.insert(0, judged.zero_shot(model, pixels, classes, data.labels, asked))
             results.metrics.insert(1, judged.found_by_caption(model, held, f"{len(held)} captions of the test set"))
+            results.metrics += judged.by_captions(vectors, held)
             results.galleries.append(judged.asked_for(model, held, ASKED))
         results.galleries += judged.neighbours_shown(vectors, pixels, classes)
         results.drawings += judged.drawn(vectors, data, classes)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from locution.data.captioned_digits import FORMS, INKS, LEANS, caption, encode
+from locution.data.captioned_digits import FORMS, INKS, LEANS, alike, caption, encode
 from locution.data.dataset import Dataset
 from locution.engine import TensorBatches
 from locution.evaluation.intervals import bootstrap
@@ -150,6 +150,26 @@ def found_by_caption(model: TwoTowers, held: TensorBatches, note: str) -> Metric
     pictures = predict(towers.pictures, held.inputs["pictures"]).outputs
     right = held.targets[(texts @ pictures.T).argmax(1)] == held.targets
     return metric("text_to_picture", "digit found by its caption", bootstrap(right.double()), note)
+
+
+def by_captions(vectors: Tensor, held: TensorBatches) -> list[Metric]:
+    """Measure how well vectors retrieve the pictures of which the same is said, beside pixels, and by how much better.
+
+    Two towers put pictures where their captions are, so that two of one digit lie apart when one is bold and the other
+    thin: what they have learnt is all of a caption, not the digit alone. Pictures of which none other is alike ask
+    nothing.
+    """
+    pixels, kinds = seen(held.inputs).flatten(1), alike(held.inputs["texts"])
+    ours, plain = (relevance(some, kinds) for some in (vectors, pixels))
+    asks = ours.any(1)
+    one, other = (average_precision(ranked[asks]) for ranked in (ours, plain))
+    note = f"{int(asks.sum())} test examples, wanted: same digit, ink and lean"
+    label = "mAP by all that captions say"
+    return [
+        metric("caption_average_precision", label, bootstrap(one), note, group=label),
+        metric("caption_average_precision_of_pixels", f"{label}, of pixels", bootstrap(other), note, group=label),
+        metric("caption_average_precision_gain", f"{label}, gain over pixels", bootstrap(one - other), note),
+    ]
 
 
 def asked_for(model: TwoTowers, held: TensorBatches, asked: Sequence[str]) -> Gallery:

@@ -20,7 +20,7 @@ from locution.engine.lock import locked
 from locution.errors import UserError
 from locution.recipe import resolve
 from locution.studies import carry
-from locution.studies.carry import Planned, in_processes, one_by_one, run_one, stop
+from locution.studies.carry import GRACE, Planned, in_processes, one_by_one, run_one, stop
 from locution.studies.compare import compare
 
 LONG = ("line", "steps=1000000000", "same: log_every=777", "--seeds", "2", "--workers", "2", "--out")
@@ -67,7 +67,7 @@ def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(way: signal.Signa
     busy = writers(tmp_path)
     assert len(busy) == 2
     os.kill(study.pid, way)
-    _, said = study.communicate(timeout=60)
+    _, said = study.communicate(timeout=2 * GRACE)  # runs may lawfully take all their grace
     assert until(lambda: not any(Path(f"/proc/{number}").exists() for number in busy)), "none is left behind"
     if way != signal.SIGKILL:
         assert study.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[way]

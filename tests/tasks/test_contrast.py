@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from locution import runs
+from locution.data.captioned_digits import encode
 from locution.engine import Engine, Observer, Record, Stop, TensorBatches
 from locution.engine.random import reseed, stream_key
 from locution.errors import UserError
@@ -20,7 +21,7 @@ from locution.reporting.results import Metric
 from locution.runs import Run
 from locution.tasks.abilities import abilities
 from locution.tasks.contrast import Contrast, Doubled
-from locution.tasks.contrast_judged import place
+from locution.tasks.contrast_judged import by_captions, place
 from locution.tasks.task import Job
 
 SMALL = {
@@ -189,10 +190,22 @@ def test_what_does_not_fit_is_refused_before_training(recipe: str, changed: dict
     assert "\n" not in str(error.value)
 
 
+def test_pictures_are_sought_by_all_that_is_said_of_them_and_one_of_its_own_kind_asks_nothing() -> None:
+    said = encode(["a bold seven upright", "seven upright bold", "a thin seven upright", "a thin two upright"])
+    vectors = torch.tensor([[0.0], [1.0], [3.0], [9.0]])
+    pixels = torch.tensor([0.0, 9.0, 1.0, 2.0]).view(4, 1, 1, 1)
+    held = TensorBatches({"pictures": pixels, "texts": said}, torch.tensor([7, 7, 7, 2]), batch_size=4)
+    ours, plain, gain = by_captions(vectors, held)
+    assert "2 test examples" in ours.note  # the thin seven and the thin two have nothing like them
+    assert (ours.value, plain.value) == (1.0, pytest.approx(1 / 3))  # of the pixels either lies last of three
+    assert gain.value == pytest.approx(2 / 3)
+
+
 def test_pictures_and_words_lie_in_one_space(tmp_path: Path) -> None:
     run = runs.train("digits/clip", "epochs=6", f"run_dir={tmp_path / 'run'}", quiet=True)
     assert run.results["metrics"]["zero_shot_accuracy"]["low"] > 0.8
     assert run.results["metrics"]["text_to_picture"]["low"] > 0.8
+    assert run.results["metrics"]["caption_average_precision_gain"]["low"] > 0.15  # placed by all that is said of them
     task: Any = run.task
     both = task.embed(run.recipe, run.folder, ["seven", "test:3", "a bold two leaning left"], "train")
     assert both.names == ["seven", "test:3", "a bold two leaning left"]
