@@ -11,7 +11,7 @@ from locution.errors import UserError, require
 from locution.models.accepted import accept
 from locution.models.self_attention import KeyValueCache
 from locution.models.sequence_transformer import check_sizes
-from locution.models.transformer import MakesFeedForward, Positions, Transformer, begin
+from locution.models.transformer import FORMS, Form, MakesFeedForward, Positions, Transformer, begin
 
 
 class LanguageTransformer(nn.Module):
@@ -24,7 +24,7 @@ class LanguageTransformer(nn.Module):
     Parameters
     ----------
     vocabulary: how many tokens there are. context: how many places it reads at most. width, layers, heads, causal,
-    positions, dropout, feed_forward: of `Transformer`.
+    positions, dropout, feed_forward, form, groups: of `Transformer`.
 
     Shapes: tokens (N, T) in, whole numbers; scores before softmax (N, T, vocabulary) out.
 
@@ -52,6 +52,8 @@ class LanguageTransformer(nn.Module):
         positions: Positions = "rotary",
         dropout: float = 0.0,
         feed_forward: MakesFeedForward | None = None,
+        form: Form = "gpt",
+        groups: int = 0,
     ) -> None:
         super().__init__()
         self.context, self.causal = context, causal
@@ -65,6 +67,8 @@ class LanguageTransformer(nn.Module):
             context=context,
             dropout=dropout,
             feed_forward=feed_forward,
+            form=form,
+            groups=groups,
         )
         nn.init.normal_(self.embedding.weight, std=0.02)
         begin(self.blocks)
@@ -108,7 +112,7 @@ class LanguageModel:
     Causal (as in GPT) it knows what came before, and can go on with a text; with causal=false (as in BERT) it knows
     both sides, and can fill gaps. The data say how long a passage is, (T,), and how many tokens there are
     (`vocabulary`; the outputs, if nobody says). `context` is how many tokens it reads at most, T if it is 0. `width`,
-    `layers`, `heads`, `positions` and `dropout` are those of `Transformer`.
+    `layers`, `heads`, `positions`, `dropout`, `form` and `groups` are those of `Transformer`.
 
     >>> import torch
     >>> model = LanguageModel(width=16, heads=2, layers=1).build(inputs=(8,), outputs=100)
@@ -126,10 +130,15 @@ class LanguageModel:
     context: int = 0
     positions: Positions = "rotary"
     dropout: float = 0.0
+    form: Form = "gpt"
+    groups: int = 0
     vocabulary: int = 0
 
     def __post_init__(self) -> None:
         check_sizes(self.width, self.layers, self.heads, self.positions, self.dropout)
+        require(self.form in FORMS, "model.form", self.form, ", ".join(FORMS))
+        fine = self.groups == 0 or (self.groups >= 1 and self.heads % self.groups == 0)
+        require(fine, "model.groups", self.groups, f"a divisor of model.heads, {self.heads}, or 0 for as many")
         require(self.context >= 0, "model.context", self.context, "a whole number from 1, or 0 for a passage's length")
         require(self.vocabulary >= 0, "model.vocabulary", self.vocabulary, "a whole number from 0; the data say it")
 
@@ -147,4 +156,6 @@ class LanguageModel:
             causal=self.causal,
             positions=self.positions,
             dropout=self.dropout,
+            form=self.form,
+            groups=self.groups,
         )

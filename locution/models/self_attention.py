@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from locution.errors import UserError, require
 from locution.models.attention import attend, attention_weights, causal_mask
 
+BASE = 10_000.0  # of rotary positions: the last pair turns by about one over it
 
-def turned(x: Tensor, start: int = 0, base: float = 10_000.0) -> Tensor:
+
+def turned(x: Tensor, start: int = 0, base: float = BASE) -> Tensor:
     """Rotary positions turn each pair of a vector's numbers by an angle that grows with its place in the sequence.
 
     The product of two turned vectors then depends on how far apart their places are, not on where they are. x (..., T,
@@ -80,7 +82,9 @@ class SelfAttention(nn.Module):
     Parameters
     ----------
     width: numbers a place, a multiple of heads. causal: each place looks at itself and before. rotary: places are told
-    apart by turning questions and keys.
+    apart by turning questions and keys. groups: how many heads have keys and values of their own, a divisor of heads;
+    as many questions as there are heads share them (grouped-query attention; multi-query, if 1); 0: each its own. bias:
+    whether something is added in the layers.
 
     Shapes: (N, T, width) in and out. mask: (N, T), True for the places that may be looked at.
 
@@ -91,23 +95,39 @@ class SelfAttention(nn.Module):
     >>> layer(x).shape, bool((layer(x) - again)[:, :4].abs().max() < 1e-6)  # the past does not see the future
     (torch.Size([1, 5, 8]), True)
 
-    Reference: A. Vaswani et al., 2017, "Attention is all you need", section 3.2.2.
+    Reference: A. Vaswani et al., 2017, "Attention is all you need", section 3.2.2; J. Ainslie et al., 2023, "GQA:
+    training generalized multi-query transformer models from multi-head checkpoints", section 2.2.
     """
 
-    def __init__(self, width: int, heads: int, *, causal: bool = False, rotary: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        causal: bool = False,
+        rotary: bool = False,
+        groups: int = 0,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         fits = heads >= 1 and width >= heads and width % heads == 0
         require(fits, "width", width, f"a multiple of the {heads} heads")
         require(not rotary or width // heads % 2 == 0, "width", width, f"an even multiple of the {heads} heads")
-        self.heads, self.causal, self.rotary = heads, causal, rotary
-        self.inwards = nn.Linear(width, 3 * width)  # questions, keys, values
-        self.outwards = nn.Linear(width, width)
+        groups = groups or heads
+        require(groups >= 1 and heads % groups == 0, "groups", groups, f"a divisor of the {heads} heads")
+        self.heads, self.groups, self.causal, self.rotary = heads, groups, causal, rotary
+        self.inwards = nn.Linear(width, width + 2 * groups * (width // heads), bias=bias)  # questions, keys, values
+        self.outwards = nn.Linear(width, width, bias=bias)
 
     def split(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Make questions, keys and values of (N, T, width): (N, heads, T, d) each."""
-        several = self.inwards(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, N, heads, T, d)
-        query, key, value = several.unbind(0)
+        """Make questions of (N, T, width), (N, heads, T, d), and keys and values, (N, groups, T, d) each."""
+        several = self.inwards(x).unflatten(-1, (self.heads + 2 * self.groups, -1)).transpose(1, 2)
+        query, key, value = several.split([self.heads, self.groups, self.groups], 1)
         return (turned(query, start), turned(key, start), value) if self.rotary else (query, key, value)
+
+    def shared(self, x: Tensor) -> Tensor:
+        """Hand each group's keys or values to all its heads: (N, groups, T, d) to (N, heads, T, d)."""
+        return x if self.groups == self.heads else x.repeat_interleave(self.heads // self.groups, 1)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None, layer: int = 0
@@ -118,7 +138,7 @@ class SelfAttention(nn.Module):
         if cache is not None:
             key, value = cache.extend(layer, key, value)
         there = None if mask is None else mask[:, None, None, :]  # (N, 1, 1, S)
-        found = attend(query, key, value, there, causal=self.causal)  # (N, heads, T, d)
+        found = attend(query, self.shared(key), self.shared(value), there, causal=self.causal)  # (N, heads, T, d)
         answer: Tensor = self.outwards(found.transpose(1, 2).flatten(2))
         return answer
 
@@ -130,4 +150,4 @@ class SelfAttention(nn.Module):
         if mask is not None:
             there = mask[:, None, None, :].expand(-1, 1, length, -1)
             may = there if may is None else may & there
-        return attention_weights(query, key, may)
+        return attention_weights(query, self.shared(key), may)

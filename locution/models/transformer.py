@@ -8,12 +8,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from locution.errors import UserError, require
 from locution.models.self_attention import KeyValueCache, SelfAttention
 
 Positions = Literal["rotary", "learned", "none"]
 POSITIONS = ("rotary", "learned", "none")
+Form = Literal["gpt", "llama"]
+FORMS = ("gpt", "llama")
 MakesFeedForward = Callable[[], nn.Module]
 
 
@@ -26,6 +29,46 @@ def position_wise(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
+class GatedFeedForward(nn.Module):
+    """The gated feed-forward network (SwiGLU) multiplies what one layer finds by a bent gate that another computes.
+
+    W_down(SiLU(W_gate x) * W_up x), nothing added. Of as many parameters, it does more than a plain one.
+
+    Shapes: (..., width) in and out.
+
+    >>> net = GatedFeedForward(2, 8)
+    >>> sum(weight.numel() for weight in net.parameters()), net(torch.zeros(1, 2)).tolist()
+    (48, [[0.0, 0.0]])
+
+    Reference: N. Shazeer, 2020, "GLU variants improve transformer", eq. 6.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 2 * hidden, bias=False)  # the gate's layer and the other's as one
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Work on each place by itself."""
+        gate, value = self.up(x).chunk(2, -1)
+        found: Tensor = self.down(functional.silu(gate) * value)
+        return found
+
+
+def normalisation(form: Form, width: int) -> nn.Module:
+    """Make what normalises a place: layer normalisation, or by its size alone (RMSNorm) in blocks of Llama's form."""
+    return nn.RMSNorm(width, eps=1e-5) if form == "llama" else nn.LayerNorm(width)
+
+
+def usual_hidden(form: Form, width: int) -> int:
+    """Say how wide the network for each place usually is: four times the width, or about as many parameters if gated.
+
+    >>> usual_hidden("gpt", 128), usual_hidden("llama", 128)  # 8 / 3 of it, as the next multiple of 32
+    (512, 352)
+    """
+    return 4 * width if form == "gpt" else -(-8 * width // 96) * 32
+
+
 class TransformerBlock(nn.Module):
     """A transformer block lets the places of a sequence look at each other, then works on each place by itself.
 
@@ -35,7 +78,9 @@ class TransformerBlock(nn.Module):
     ----------
     width: numbers a place. heads: of the attention. hidden: of the network for each place. causal: no place sees a
     later one. rotary: places are told apart in the attention. dropout: the share of what is added that is left out.
-    feed_forward: makes another network for the places, (N, T, width) in and out, such as a mixture of experts.
+    feed_forward: makes another network for the places, (N, T, width) in and out, such as a mixture of experts. form:
+    "gpt" has layer normalisation and a plain network; "llama" RMSNorm and a gated one, and layers without a bias.
+    groups: of `SelfAttention`.
 
     Shapes: (N, T, width) in and out. mask: (N, T), True for the places that may be looked at.
 
@@ -48,7 +93,7 @@ class TransformerBlock(nn.Module):
     True
 
     Reference: A. Vaswani et al., 2017, "Attention is all you need", section 3.1; R. Xiong et al., 2020, "On layer
-    normalization in the transformer architecture", figure 1 (b).
+    normalization in the transformer architecture", figure 1 (b); H. Touvron et al., 2023, "LLaMA", section 2.2.
     """
 
     def __init__(
@@ -61,11 +106,15 @@ class TransformerBlock(nn.Module):
         rotary: bool = False,
         dropout: float = 0.0,
         feed_forward: MakesFeedForward | None = None,
+        form: Form = "gpt",
+        groups: int = 0,
     ) -> None:
         super().__init__()
-        self.before_attention, self.before_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads, causal=causal, rotary=rotary)
-        self.feed_forward = feed_forward() if feed_forward else position_wise(width, hidden)
+        llama = form == "llama"
+        self.before_attention, self.before_feed_forward = normalisation(form, width), normalisation(form, width)
+        self.attention = SelfAttention(width, heads, causal=causal, rotary=rotary, groups=groups, bias=not llama)
+        usual = GatedFeedForward if llama else position_wise
+        self.feed_forward = feed_forward() if feed_forward else usual(width, hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -82,9 +131,10 @@ class Transformer(nn.Module):
 
     Parameters
     ----------
-    width: numbers a place. layers: blocks. heads, hidden, causal, dropout, feed_forward: of `TransformerBlock`; hidden
-    is four times the width if it is 0. positions: "rotary" turns questions and keys by their place, "learned" adds a
-    vector for each of `context` places, "none" tells places apart only by what causal attention lets them see.
+    width: numbers a place. layers: blocks. heads, hidden, causal, dropout, feed_forward, form, groups: of
+    `TransformerBlock`; hidden is that of `usual_hidden` if it is 0. positions: "rotary" turns questions and keys by
+    their place, "learned" adds a vector for each of `context` places, "none" tells places apart only by what causal
+    attention lets them see.
 
     Shapes: (N, T, width) in and out. mask: (N, T), True for the places that may be looked at.
 
@@ -109,19 +159,29 @@ class Transformer(nn.Module):
         context: int = 0,
         dropout: float = 0.0,
         feed_forward: MakesFeedForward | None = None,
+        form: Form = "gpt",
+        groups: int = 0,
     ) -> None:
         super().__init__()
         fine = positions != "learned" or context >= 1
         require(fine, "context", context, "a whole number from 1, with learned positions")
         self.positions = nn.Parameter(0.02 * torch.randn(context, width)) if positions == "learned" else None
-        rotary, hidden = positions == "rotary", hidden or 4 * width
+        self.form: Form = form
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                width, heads, hidden, causal=causal, rotary=rotary, dropout=dropout, feed_forward=feed_forward
+                width,
+                heads,
+                hidden or usual_hidden(form, width),
+                causal=causal,
+                rotary=positions == "rotary",
+                dropout=dropout,
+                feed_forward=feed_forward,
+                form=form,
+                groups=groups,
             )
             for _ in range(layers)
         )
-        self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(width)
+        self.dropout, self.norm = nn.Dropout(dropout), normalisation(form, width)
 
     def placed(self, x: Tensor, start: int = 0) -> Tensor:
         """Add to each place the vector of its position, where those are learnt."""
@@ -157,7 +217,7 @@ def begin(blocks: Transformer) -> None:
     """
     for name, module in blocks.named_modules():
         if isinstance(module, nn.Linear):
-            adds = name.endswith(("attention.outwards", "feed_forward.2"))
+            adds = name.endswith(("attention.outwards", "feed_forward.2", "feed_forward.down"))
             nn.init.normal_(module.weight, std=0.02 / (math.sqrt(2 * len(blocks.blocks)) if adds else 1.0))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

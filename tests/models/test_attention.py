@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from locution.errors import UserError
 from locution.models.attention import BACKENDS, attend, attention, attention_weights, causal_mask, choose_kernel
+from locution.models.language_model import LanguageModel
 from locution.models.self_attention import KeyValueCache, SelfAttention, turned
 
 CLOSE = 1e-5
@@ -144,6 +145,39 @@ def test_a_width_that_heads_do_not_divide_is_one_line() -> None:
         SelfAttention(10, heads=3)
     with pytest.raises(UserError, match="width is 9; allowed: an even multiple of the 3 heads"):
         SelfAttention(9, heads=3, rotary=True)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_grouped_queries_are_heads_whose_keys_and_values_are_the_same(groups: int) -> None:
+    torch.manual_seed(0)
+    grouped, whole = SelfAttention(16, 4, causal=True, rotary=True, groups=groups), SelfAttention(16, 4, rotary=True)
+    whole.causal = True
+    query, key, value = grouped.inwards.weight.detach().split([16, 4 * groups, 4 * groups])
+
+    def spread(rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([rows[4 * (head * groups // 4) :][:4] for head in range(4)])
+
+    with torch.no_grad():
+        whole.inwards.weight.copy_(torch.cat([query, spread(key), spread(value)]))
+        query, key, value = grouped.inwards.bias.split([16, 4 * groups, 4 * groups])
+        whole.inwards.bias.copy_(torch.cat([query, spread(key), spread(value)]))
+        whole.outwards.load_state_dict(grouped.outwards.state_dict())
+    x = some(2, 7, 16)
+    assert apart(grouped(x), whole(x)) < CLOSE
+    assert apart(grouped.weights(x), whole.weights(x)) < CLOSE
+    cache = KeyValueCache(1, limit=7)
+    parts = [grouped(part, cache=cache) for part in torch.split(x, [3, 1, 3], dim=1)]
+    assert apart(torch.cat(parts, 1), grouped(x)) < CLOSE
+    assert cache.kept[0] is not None
+    assert cache.kept[0][0].shape == (2, groups, 7, 4)  # what the cache saves
+
+
+def test_groups_that_do_not_divide_the_heads_are_one_line() -> None:
+    for groups in (3, 8, -1):
+        with pytest.raises(UserError, match=f"groups is {groups}; allowed: a divisor of the 4 heads"):
+            SelfAttention(16, 4, groups=groups)
+    with pytest.raises(UserError, match=r"groups is 3; allowed: a divisor of model.heads, 4, or 0"):
+        LanguageModel(heads=4, groups=3)
 
 
 # Rotary positions ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from locution.errors import UserError
 from locution.models.language_model import LanguageModel, LanguageTransformer
 from locution.models.lora import LoRAMethod, lora_layers
 from locution.models.sequence_transformer import TransformerModel
-from locution.models.transformer import Transformer, TransformerBlock
+from locution.models.transformer import GatedFeedForward, Transformer, TransformerBlock
 
 CLOSE = 1e-5
 
@@ -248,3 +248,23 @@ def test_what_does_not_fit_is_one_line() -> None:
         model(torch.zeros(1, 8))
     with pytest.raises(UserError, match=r"int64 of shape \(8,\) came"):
         model(torch.zeros(8, dtype=torch.int64))
+
+
+def test_a_gated_network_is_the_formula_by_hand() -> None:
+    torch.manual_seed(0)
+    net, x = GatedFeedForward(4, 6), torch.randn(3, 4)
+    gate, up = net.up.weight.split(6)
+    inner = (x @ gate.T) * torch.sigmoid(x @ gate.T) * (x @ up.T)
+    assert apart(net(x), inner @ net.down.weight.T) < CLOSE
+
+
+def test_blocks_of_llamas_form_add_nothing_and_normalise_by_size_alone() -> None:
+    torch.manual_seed(0)
+    model = LanguageTransformer(30, 9, 16, layers=2, heads=2, form="llama")
+    assert not any(name.endswith("bias") for name, _ in model.named_parameters())
+    assert {type(layer).__name__ for layer in model.modules() if "Norm" in type(layer).__name__} == {"RMSNorm"}
+    gated = model.blocks.blocks[0].feed_forward
+    spread = [float(layer.weight.detach().std()) for layer in (gated.up, gated.down)]
+    assert spread[1] < 0.75 * spread[0]  # over the root of twice the blocks: 2
+    with pytest.raises(UserError, match=r"model.form is 'lama'; allowed: gpt, llama"):
+        LanguageModel(form="lama")  # type: ignore[arg-type]
