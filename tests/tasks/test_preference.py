@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ from safetensors.torch import load_file
 
 from locution.data import preferences
 from locution.engine import Engine, Observer, Record
+from locution.engine.random import generator
 from locution.errors import UserError
+from locution.inference.generate import go_on
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageModel
 from locution.models.reward_model import RewardModel
@@ -23,7 +27,7 @@ from locution.tasks import answering
 from locution.tasks.abilities import Generation
 from locution.tasks.answering import GOES_ON, answers, ended
 from locution.tasks.language import Language
-from locution.tasks.preference_judged import endings, figures
+from locution.tasks.preference_judged import endings, figures, surprises
 from locution.tasks.reference import Reference, judged, margins
 
 DATA = ("data.vocabulary=400", "data.length=96", "data.answer=48")
@@ -107,6 +111,50 @@ def test_a_run_is_taken_back_judged_alike_and_goes_on_with_a_text(dpo: Run, rewa
     assert better != worse
     with pytest.raises(UserError, match="judges texts and writes none; what it can: evaluate, predict"):
         reward.task.generate(reward.recipe, reward.folder, ["The"], Generation())
+
+
+def test_what_is_printed_is_what_the_model_says_of_the_test_and_what_it_said_before(dpo: Run) -> None:
+    job = dpo.job()
+    model, objective = dpo.load(job), dpo.recipe.part("objective")
+    assert job.data.test is not None
+    before, now = load_file(dpo.folder / "reference.safetensors"), judged(model, objective, job.data.test.inputs)
+    wanted = [
+        *figures(objective, now, before["test"]),
+        *surprises(now, before["test"], job.data),
+        *endings(before["answers"], answers(model, job.data)),
+    ]
+    found = {name: one["value"] for name, one in dpo.results["metrics"].items()}
+    assert found == pytest.approx({metric.name: metric.value for metric in wanted}, rel=1e-3, abs=1e-4)
+
+
+def test_texts_are_gone_on_with_as_they_are_wished_for_and_judged_where_they_end(dpo: Run, reward: Run) -> None:
+    model, tokenizer = dpo.task.opened(dpo.recipe, dpo.folder)  # type: ignore[attr-defined]
+    prompts = ["The", "A function that"]
+
+    def by_hand(number: int, seed: int, length: int, temperature: float, leave: int, share: float) -> str:
+        asked, draw = [0, *tokenizer.encode(prompts[number])], generator(seed, "generate", number)
+        tokens = go_on(model, asked, length, draw, temperature=temperature, leave=leave, share=share)
+        return prompts[number] + tokenizer.text(tokens)
+
+    for wished in ((3, 30, 1.3, 0, 1.0), (4, 30, 1.0, 3, 1.0), (5, 30, 1.0, 0, 0.6)):
+        seed, length, temperature, leave, share = wished
+        wishes = Generation(length=length, temperature=temperature, top_k=leave, top_p=share, seed=seed)
+        told = dpo.task.generate(dpo.recipe, dpo.folder, prompts, wishes)
+        assert told == [by_hand(number, *wished) for number in range(2)], wished
+    assert dpo.predict(prompts) == [by_hand(number, 0, 64, 0.0, 0, 1.0) for number in range(2)]
+    judge, tokenizer = reward.task.opened(reward.recipe, reward.folder)  # type: ignore[attr-defined]
+    text = "One sentence that ends."
+    rewards = judge(torch.tensor([[0, *tokenizer.encode(text)]])).detach()[0]
+    assert float(reward.predict([text])[0]) == pytest.approx(rewards[-1].item(), abs=6e-4)
+
+
+def test_a_run_of_another_text_is_not_judged_by_this_one(dpo: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(dpo.folder, tmp_path / "run")
+    kept = json.loads((copy / "tokenizer.json").read_text())
+    kept["tokenizer"]["merges"].pop()
+    (copy / "tokenizer.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match="the text of this Python is another than that of"):
+        Run.open(copy).evaluate()
 
 
 def test_the_reports_show_answers_and_who_is_ahead(dpo: Run, reward: Run) -> None:
