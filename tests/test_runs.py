@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 import locution
+from locution.data.digits import DigitsData
+from locution.data.line import LineData
 from locution.errors import LocutionError, UserError
 from locution.runs import Run, train
+from locution.tasks.inputs import read_input
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +104,45 @@ def test_a_numpy_file_with_objects_is_not_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "trap.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match="cannot be read"):
         run.predict([str(tmp_path / "trap.npy")])
+
+
+def test_a_file_that_holds_no_numbers_gets_one_line(tmp_path: Path) -> None:
+    import numpy as np
+
+    data = LineData().load(seed=0)
+    (tmp_path / "text.npy").write_text("x")
+    for name in ("empty.npy", "empty.csv", "empty.png"):
+        (tmp_path / name).touch()
+    np.save(tmp_path / "words.npy", np.array(["one"]))
+    np.save(tmp_path / "complex.npy", np.array([1j]))
+    np.save(tmp_path / "object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "large.npy", np.array([1e300]))
+    allowed = {
+        "text.npy": "it is no array of numbers that numpy.save wrote",
+        "object.npy": "it is no array of numbers that numpy.save wrote",
+        "empty.npy": "it is empty",
+        "empty.csv": "the input has 0 numbers; allowed: 1",
+        "empty.png": "not a PNG file",
+        "words.npy": "allowed: real numbers",
+        "complex.npy": "allowed: real numbers",
+        "large.npy": "not finite",
+    }
+    for name, said in allowed.items():
+        with pytest.raises(UserError) as caught:
+            read_input(str(tmp_path / name), data)
+        assert said in str(caught.value)
+        assert "allow_pickle" not in str(caught.value)
+
+
+def test_what_is_drawn_on_a_transparent_picture_is_ink_and_the_rest_is_not(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    drawn = np.zeros((8, 8, 4), dtype=np.uint8)  # black, and nothing of it is seen
+    drawn[2, 3, 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "stroke.png")
+    ink = read_input(str(tmp_path / "stroke.png"), DigitsData().load(seed=0))
+    assert ink.sum() == ink[0, 2, 3] == 1
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:

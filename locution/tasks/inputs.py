@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def read_input(text: str, data: Dataset) -> Tensor:
         except ValueError:
             allowed = f"{_size(data)} numbers separated by commas, a .npy, .csv or .png file, or test:3"
             raise UserError(f"'{text}' is no input; allowed: {allowed}.") from None
-    tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what a float cannot hold becomes infinite, and is refused below
+        tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
     if tensor.numel() != _size(data):
         raise UserError(f"the input has {tensor.numel()} numbers; allowed: {_size(data)}, of shape {data.inputs}.")
     if not bool(torch.isfinite(tensor).all()):
@@ -74,18 +76,37 @@ def _file(text: str, data: Dataset) -> Any:
     if not path.is_file():
         raise UserError(f"there is no file {text}; allowed: a .npy, .csv or .png file that is there.")
     try:
-        if kind == ".npy":
-            return np.load(path, allow_pickle=False)
-        if kind == ".csv":
-            return np.loadtxt(path, delimiter=",", dtype=np.float32)
-        from matplotlib.image import imread
+        values = {".npy": _array, ".csv": _table, ".png": _picture}[kind](path)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "pickle" in said:  # numpy's advice is to load it all the same
+            said = "it is no array of numbers that numpy.save wrote"
+        raise UserError(f"{text} cannot be read: {said}.".replace("..", ".")) from error
+    if kind == ".png" and values.shape != tuple(data.inputs[-2:]):
+        came, allowed = (" x ".join(map(str, shape)) for shape in (values.shape, data.inputs[-2:]))
+        raise UserError(f"{text} has {came} pixels; allowed: {allowed}.")
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"{text} holds values of type {values.dtype}; allowed: real numbers.")
+    return values
 
-        picture = imread(path)  # (rows, columns) or (rows, columns, 3 or 4), 0 black to 1 white
-    except (ValueError, OSError, SyntaxError) as error:
-        raise UserError(f"{text} cannot be read: {' '.join(str(error).split())}") from error
+
+def _array(path: Path) -> Any:
+    if path.stat().st_size == 0:
+        raise EOFError("it is empty")
+    return np.load(path, allow_pickle=False)
+
+
+def _table(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of no lines: that no numbers came is said with the shape
+        return np.loadtxt(path, delimiter=",", dtype=np.float32)
+
+
+def _picture(path: Path) -> Any:
+    """Ink (rows, columns), 1 where a picture is black and 0 where it is white or where nothing was drawn at all."""
+    from matplotlib.image import imread
+
+    picture = imread(path)  # (rows, columns) or (rows, columns, 3 or 4), 0 black to 1 white; the fourth: how opaque
     grey = picture if picture.ndim == 2 else picture[..., :3].mean(-1)
-    if grey.shape != tuple(data.inputs[-2:]):
-        raise UserError(
-            f"{text} has {grey.shape[0]} x {grey.shape[1]} pixels; allowed: {' x '.join(map(str, data.inputs[-2:]))}."
-        )
-    return 1.0 - grey  # ink is 1 in the data, white is 1 in a picture
+    opaque = picture[..., 3] if picture.ndim == 3 and picture.shape[-1] == 4 else 1.0
+    return opaque * (1.0 - grey)
