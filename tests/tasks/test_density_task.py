@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from locution.data.gaussian_mixture import GaussianMixture
 from locution.errors import UserError
+from locution.losses.likelihood import NegativeLogLikelihood
 from locution.models.flow import Flow
 from locution.models.invertible import ActNorm
 from locution.recipe import resolve
 from locution.runs import Run, train
 from locution.tasks.abilities import CanSample
 from locution.tasks.density import DensityEstimation, DensitySampling
-from locution.tasks.density_judged import gaussian_surprise, invertibility
+from locution.tasks.density_judged import gaussian_surprise, invertibility, likelihoods
 
 SMALL = {
     "moons": ("two_moons/flow", "data.labels=200", "data.test=100", "model.steps=2", "model.widths=[8]", "steps=5"),
@@ -72,6 +75,30 @@ def test_training_begins_with_actnorms_that_fit_the_data() -> None:
     y, _ = first(job.data.train.inputs)
     assert y.mean(0).abs().max() < 1e-4
     assert (y.std(0, correction=0) - 1).abs().max() < 1e-3
+
+
+def test_the_gap_is_how_much_more_surprised_a_flow_is_than_the_truth() -> None:
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    flow = Flow((2,), [ActNorm(2)])  # a standard Gaussian, as long as nothing is learnt
+    for deviation in (1.0, 0.5):
+        truth = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.tensor([deviation]))
+        found = {one.name: one.value for one in likelihoods(flow, NegativeLogLikelihood(), x, x, truth)}
+        squares = float(x.square().sum(1).mean())
+        theirs = 0.5 * squares / deviation**2 + math.log(2 * math.pi * deviation**2)
+        assert found["nll"] == pytest.approx(0.5 * squares + math.log(2 * math.pi), abs=1e-4)
+        assert found["gap"] == pytest.approx(found["nll"] - theirs, abs=1e-4)
+
+
+def test_bits_are_nats_over_two_and_the_size_for_the_gaussian_beside_it_too() -> None:
+    x = torch.randint(5, (200, 1, 2, 3), generator=torch.Generator().manual_seed(0)) / 4
+    flow = Flow((1, 2, 3), [ActNorm(1)])
+    nll, bits = likelihoods(flow, NegativeLogLikelihood(levels=5), x, x, None)
+    assert bits.value == pytest.approx(nll.value / (6 * math.log(2)), abs=1e-3)
+    nats, other = (float(one.note.rpartition(" ")[2]) for one in (nll, bits))
+    assert other == pytest.approx(nats / (6 * math.log(2)), abs=0.006)
+    even = math.log(5) + 0.5 * math.log(2 * math.pi * math.e / 12)  # five values, each spread evenly: of variance 1/12
+    assert nats == pytest.approx(6 * even, rel=0.01)
+    assert bits.note.startswith(f"knowing nothing: {math.log2(5):.2f}; ")
 
 
 def test_a_gaussian_is_surprised_by_its_entropy() -> None:
