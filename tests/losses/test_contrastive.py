@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +175,31 @@ def test_chunks_take_less_memory() -> None:
     assert held(8) < held(1) / 2
 
 
+def test_two_towers_are_run_in_chunks_of_the_batch() -> None:
+    class Seen(Towers):
+        most = 0
+
+        def forward(self, both: dict[str, Tensor]) -> dict[str, Tensor]:
+            self.most = max(self.most, len(both["a"]))
+            return super().forward(both)
+
+    for chunks, most in ((1, 10), (3, 4)):
+        net = Seen()
+        CLIP(chunks=chunks)(net, Batch(both_sides(10)))
+        assert net.most == most
+
+
+@pytest.mark.parametrize("objective", [SimCLR, CLIP])
+def test_the_tile_of_an_objective_bounds_its_table(objective: type) -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x if objective is SimCLR else {"pictures": x, "texts": x.flip(0), "scale": torch.tensor(5.0)}
+
+    x = torch.randn(1024, 8, requires_grad=True)
+    small, large = (peak_memory(lambda t=t: slope(objective(tile=t)(Pair(), Batch(x))[1])) for t in (32, 1024))
+    assert small < large / 4
+
+
 def test_weights_count_pictures_with_their_texts_and_a_part_of_a_batch_is_refused() -> None:
     torch.manual_seed(0)
     net, both, weights = Towers(), both_sides(6), torch.tensor([1.0, 0.0, 2.0, 1.0, 0.0, 1.0])
@@ -239,6 +265,7 @@ def test_the_numbers_of_bf16_are_summed_in_fp32() -> None:
         (lambda: SimCLR(temperature=-1), "objective.temperature is -1; allowed"),
         (lambda: SimCLR(chunks=0), "objective.chunks is 0; allowed"),
         (lambda: CLIP(tile=0), "objective.tile is 0; allowed"),
+        (lambda: SimCLR()(nn.Identity(), Batch(torch.zeros(2, 2))), "2 views; allowed: two of each picture, of two or"),
         (lambda: SimCLR()(nn.Identity(), Batch(torch.zeros(3, 2))), "3 views; allowed: two of each picture"),
         (lambda: SimCLR()(nn.Identity(), Batch(torch.zeros(4, 2, 2))), r"shape \(4, 2, 2\); allowed: one vector"),
         (lambda: CLIP()(nn.Identity(), Batch(torch.zeros(4, 2))), "Tensor; allowed for clip: a dict"),

@@ -68,6 +68,46 @@ def test_points_that_lie_close_together_far_out_are_told_apart() -> None:
     assert all(torch.equal(one, other) for one, other in hard)
 
 
+def test_a_negative_as_far_as_the_positive_is_not_farther() -> None:
+    at = torch.tensor([[0.0], [1.0], [-1.0], [2.5]])  # of the first, one of another kind lies as far as its own
+    triplets = list(zip(*(rows.tolist() for rows in semi_hard(distances(at), torch.tensor([0, 0, 1, 1]))), strict=True))
+    assert triplets == [(0, 1, 3), (1, 0, 3), (2, 3, 1), (3, 2, 0)]
+
+
+def test_triplets_are_mined_as_exactly_as_the_points_are_given() -> None:
+    at = 1e9 + torch.tensor([[0.0], [1.0], [3.0], [4.0], [4.25]], dtype=torch.float64)  # fp32 knows steps of 64 there
+    _, loss = Triplet(margin=0.5)(nn.Identity(), Batch(at, torch.tensor([0, 0, 1, 0, 1])))
+    # (4 - 3), (3 - 2), (1.25 - 1), (4 - 0.25), (1.25 - 0.25), and the margin
+    assert loss.item() == pytest.approx((1 + 1 + 0.25 + 3.75 + 1) / 5 + 0.5, abs=1e-5)
+
+
+def test_distances_are_summed_in_fp32_and_the_network_is_run_in_chunks(points: Tensor) -> None:
+    short = points.bfloat16()
+    _, loss = Triplet(0.5)(nn.Identity(), Batch(short, CLASSES))
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, Triplet(0.5)(nn.Identity(), Batch(short.float(), CLASSES))[1])
+    seen = []
+
+    class Seen(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(len(x))
+            return x
+
+    _, parts = Triplet(0.5, chunks=5)(Seen(), Batch(points, CLASSES))
+    assert seen == [3, 3, 3, 3]
+    assert parts.item() == pytest.approx(HARD)
+
+
+@pytest.mark.parametrize("mining", MINERS)
+def test_weights_count_by_their_share_however_small(points: Tensor, mining: str) -> None:
+    weights = torch.linspace(0, 2, 12, dtype=torch.float64)
+    large, small = (
+        Triplet(0.5, mining)(nn.Identity(), Batch(points, CLASSES, share * weights))[1]  # type: ignore[arg-type]
+        for share in (1.0, 1e-4)
+    )
+    assert large.item() == pytest.approx(small.item())
+
+
 @pytest.mark.parametrize("mining", MINERS)
 def test_a_batch_of_one_class_has_no_triplet_and_a_loss_of_zero(points: Tensor, mining: str) -> None:
     points.requires_grad_()
