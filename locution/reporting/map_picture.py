@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from locution.errors import require
-from locution.reporting.charts import svg
+from locution.reporting.charts import letters, svg
 from locution.reporting.markup import Html, tag
-from locution.reporting.pixels import INK, VIRIDIS, Colour, data_uri, levels, png
+from locution.reporting.pixels import INK, VIRIDIS, data_uri, levels, palette, png
 from locution.reporting.scatter import colours
 
 TILE = 24.0
 GAP = 1.0
+SHARP = 2  # dots of the one picture of all units, for each of the page's
+BAR, BELOW = 8.0, 34.0  # the scale beneath the walls, and the room that it takes
+LIGHT = 140  # from here on a colour bears dark letters
 
 
 def distances_between(weights: NDArray[Any], places: NDArray[Any]) -> NDArray[np.float64]:
@@ -49,24 +52,64 @@ def map_picture(
 ) -> Html:
     """Draw a map whose units stand for small pictures: each unit's own at its place, inked, with the U-matrix beside.
 
-    weights (R, C, D) with D = H W, places (R, C, 2), shape (H, W); words: of each unit, shown to whoever points at it.
-    tiles (R, C, H, W): other pictures to draw, where the weights are none, such as those of the nearest examples.
+    weights (R, C, D) with D = H W, places (R, C, 2), shape (H, W); words: of each unit, written on its wall where they
+    are short, and shown to whoever points at its picture. tiles (R, C, H, W): other pictures to draw, where the weights
+    are none, such as those of the nearest examples. All pictures stand in one, so that a map of many units stays small.
 
     >>> places = np.array([[[0.0, 0.0], [1.0, 0.0]]])
     >>> drawing = map_picture(np.zeros((1, 2, 4)), places, (2, 2), alt="two units", words=["a zero", "a one"])
     >>> drawing.count("<image"), drawing.count("<title>a one")
-    (4, 1)
+    (2, 1)
     """
     width = weights.shape[-1] if tiles is None else int(np.prod(tiles.shape[2:]))
     require(shape[0] * shape[1] == width, "shape", shape, f"a height times a width of {width}, the features of a unit")
     seen = (weights if tiles is None else tiles).reshape(-1, *shape)
-    low, high = float(seen.min()), float(seen.max())
+    across, down = size(places)
+    whole = mosaic(levels(seen, float(seen.min()), float(seen.max())), places)
+    drawn = [_image(whole, 0.0, 0.0, across, down)]
+    for word, (x, y) in zip(words, corners(places), strict=bool(len(words))):
+        if word:
+            drawn.append(tag("rect", tag("title", word), **_square(x, y), fill="none", pointer_events="all"))
+    return _beside_walls(weights, places, alt, drawn, words)
 
-    def draw(unit: int, x: float, y: float) -> Html:
-        title = tag("title", words[unit]) if len(words) else None
-        return _cell(seen[unit], x, y, INK, low, high, title)
 
-    return _beside_walls(weights, places, alt, draw)
+def mosaic(tiles: NDArray[np.uint8], places: NDArray[Any]) -> NDArray[np.uint8]:
+    """Set small pictures at their places into one, each enlarged to the same square: a pixel to a block of dots.
+
+    tiles (U, H, W), places (..., 2) of as many units; what no tile covers is 0.
+
+    >>> whole = mosaic(np.full((2, 1, 1), 9, dtype=np.uint8), np.array([[0.0, 0.0], [1.0, 0.0]]))
+    >>> whole.shape, whole[0, [0, 45, 46, 47, 48]].tolist()  # a tile of 46 dots, a gap of 2
+    ((48, 96), [9, 9, 0, 0, 9])
+    """
+    side = round((TILE - GAP) * SHARP)
+    rows, columns = (np.arange(side) * length // side for length in tiles.shape[1:])
+    across, down = size(places)
+    whole = np.zeros((round(down * SHARP), round(across * SHARP)), dtype=np.uint8)
+    for tile, (x, y) in zip(tiles, (corners(places) * SHARP).round().astype(int), strict=True):
+        whole[y : y + side, x : x + side] = tile[rows][:, columns]
+    return whole
+
+
+def corners(places: NDArray[Any]) -> NDArray[np.float64]:
+    """Say where on the page the square of each unit begins: rows that lie nearer than a square is high are set apart.
+
+    places (..., 2); gives (U, 2).
+
+    >>> corners(np.array([[0.0, 0.0], [0.5, 0.866]])).tolist()
+    [[0.0, 0.0], [12.0, 24.0]]
+    """
+    flat = places.reshape(-1, 2)
+    rows = np.unique(flat[:, 1])
+    nearest = float(np.diff(rows).min()) if len(rows) > 1 else 1.0
+    found: NDArray[np.float64] = flat * (TILE, TILE / min(1.0, nearest))
+    return found
+
+
+def size(places: NDArray[Any]) -> tuple[float, float]:
+    """Say how wide and how high a map of units at these places is on the page."""
+    across, down = (corners(places).max(0) + TILE).tolist()
+    return across, down
 
 
 def labelled_map(weights: NDArray[Any], places: NDArray[Any], labels: Sequence[str], *, alt: str) -> Html:
@@ -80,34 +123,56 @@ def labelled_map(weights: NDArray[Any], places: NDArray[Any], labels: Sequence[s
     """
     kinds = sorted(set(labels))
     tone = dict(zip(kinds, colours(len(kinds)), strict=True))
-
-    def draw(unit: int, x: float, y: float) -> Html:
-        label = labels[unit]
-        size = min(11.0, 1.6 * TILE / max(len(label), 1))
-        word = tag("tspan", label, fill=tone[label], font_size=f"{size:.1f}")  # the page has a size of its own for text
-        return tag("text", word, x=f"{x + TILE / 2:.1f}", y=f"{y + TILE / 2 + size / 3:.1f}", text_anchor="middle")
-
-    return _beside_walls(weights, places, alt, draw)
+    drawn = []
+    for label, (x, y) in zip(labels, corners(places), strict=True):
+        height = min(11.0, 1.6 * TILE / max(len(label), 1))
+        word = tag("tspan", label, fill=tone[label], font_size=f"{height:.1f}")  # the page has a size of its own
+        place = {"x": f"{x + TILE / 2:.1f}", "y": f"{y + TILE / 2 + height / 3:.1f}"}
+        drawn.append(tag("text", word, **place, text_anchor="middle"))
+    return _beside_walls(weights, places, alt, drawn)
 
 
 def _beside_walls(
-    weights: NDArray[Any], places: NDArray[Any], alt: str, draw: Callable[[int, float, float], Html]
+    weights: NDArray[Any], places: NDArray[Any], alt: str, units: Sequence[Html], words: Sequence[str] = ()
 ) -> Html:
-    """Set what stands for each unit at its place, and the U-matrix to the right of it."""
-    at, walls = places.reshape(-1, 2), distances_between(weights, places).ravel()
-    across, down = (at.max(0) + 1) * TILE
+    """Set the U-matrix to the right of the units, with what its colours mean beneath."""
+    walls = distances_between(weights, places).ravel()
     low, high = float(walls.min()), float(walls.max())
-    drawn = []
-    for unit, (right, below) in enumerate(at * TILE):
-        drawn.append(draw(unit, right, below))
-        drawn.append(_cell(walls[unit, None, None], across + TILE + right, below, VIRIDIS, low, high, None))
-    return svg(2 * across + TILE, down, alt, *drawn)
+    shades, tones = levels(walls, low, high).tolist(), palette(VIRIDIS).tolist()
+    across, down = size(places)
+    drawn: list[Html] = list(units)
+    for unit, (x, y) in enumerate(corners(places)):
+        tone = tones[shades[unit]]
+        fill = "#{:02x}{:02x}{:02x}".format(*tone)
+        drawn.append(tag("rect", **_square(x + across + TILE, y), fill=fill))
+        if len(words) and 0 < len(words[unit]) <= 2:
+            ink = "#181a20" if np.dot(tone, (0.3, 0.59, 0.11)) > LIGHT else "#fff"
+            word = tag("tspan", words[unit], fill=ink)
+            middle = {"x": f"{x + across + TILE + (TILE - GAP) / 2:.1f}", "y": f"{y + TILE / 2 + 3.5:.1f}"}
+            drawn.append(tag("text", word, **middle, text_anchor="middle"))
+    drawn.append(_scale(low, high, across + TILE, down + 6, across))
+    return svg(2 * across + TILE, down + BELOW, alt, *drawn)
 
 
-def _cell(
-    pixels: NDArray[Any], x: float, y: float, tones: Sequence[Colour], low: float, high: float, title: Html | None
-) -> Html:
+def _scale(low: float, high: float, x: float, y: float, across: float) -> Html:
+    """Say which colour stands for which distance."""
+    ramp = _image(np.arange(256, dtype=np.uint8)[None], x, y, across - GAP, BAR, VIRIDIS)
+    words = [
+        letters(x, y + BAR + 13, f"{low:.3g}"),
+        letters(x + across / 2, y + BAR + 13, "mean distance to its neighbours", "tick quiet", "middle"),
+        letters(x + across - GAP, y + BAR + 13, f"{high:.3g}", anchor="end"),
+    ]
+    return tag("g", ramp, *words)
+
+
+def _square(x: float, y: float) -> dict[str, str]:
+    """The square of a unit whose corner is at a place of the page."""
     side = f"{TILE - GAP:g}"
-    place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": side, "height": side}
-    picture = data_uri(png(levels(pixels, low, high), tones))
-    return tag("image", title, href=picture, **place, preserveAspectRatio="none", class_="pixels")
+    return {"x": f"{x:.1f}".removesuffix(".0"), "y": f"{y:.1f}".removesuffix(".0"), "width": side, "height": side}
+
+
+def _image(
+    pixels: NDArray[np.uint8], x: float, y: float, across: float, down: float, tones: Sequence[Any] = INK
+) -> Html:
+    place = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{across:g}", "height": f"{down:g}"}
+    return tag("image", href=data_uri(png(pixels, tones)), **place, preserveAspectRatio="none", class_="pixels")

@@ -159,6 +159,7 @@ def draw_map(learnt: SelfOrganisingMap, shape: tuple[int, ...], names: Sequence[
     """Draw a map: as pictures where examples are grey pictures, else by the names of its units."""
     title = "The map, and the walls between its units"
     note = "left: what each unit stands for; right: how far it is from its neighbours (U-matrix)"
+    note += ", and what most that fall there are" if any(names) else ""
     if len(shape) == 3 and shape[0] == 1 and min(shape[1:]) > 1:
         height, width = shape[1:]
         drawn = map_picture(learnt.weights_, learnt.places_, (height, width), alt=title, words=names)

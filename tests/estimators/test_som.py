@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from typing import Any
 
@@ -202,7 +203,8 @@ def test_settings_out_of_range_are_refused_in_one_line(settings: dict[str, Any],
 def test_the_map_is_drawn_with_its_walls() -> None:
     learnt = SelfOrganisingMap(rows=4, columns=5, grid="hexagonal").fit(pictures()[:100])
     drawing = map_picture(learnt.weights_, learnt.places_, (8, 8), alt="digits", words=["<b>"] * 20)
-    assert drawing.count("<image") == 40
+    assert drawing.count("<image") == 2  # all units in one, and the scale of the walls
+    assert len(re.findall(r'<rect [^>]*fill="#[0-9a-f]{6}"', drawing)) == 20
     assert drawing.count("<title>&lt;b&gt;") == 20
     # the width holds both drawings with the shifted rows: 2 x 5.5 tiles and one between
     assert 'viewBox="0 0 288' in drawing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,9 @@ def test_the_files_are_read_back_as_they_were(digits: Run, tmp_path: Path) -> No
 def test_a_map_shows_the_example_nearest_to_each_unit(digits: Run, tmp_path: Path) -> None:
     list(write_embedding(embedding(digits), tmp_path, "som"))
     drawn = (tmp_path / "embedding.svg").read_text()
-    assert drawn.count("<image") == 2 * 9 * 9  # 5 times the root of 270 units, nearly, each beside its wall
+    walls = re.findall(r'<rect [^>]*fill="#[0-9a-f]{6}"', drawn)
+    assert len(walls) == 9 * 9  # 5 times the root of 270 units, nearly, each with its wall
+    assert drawn.count("<image") == 2  # all units in one, and the scale of the walls
     with pytest.raises(UserError, match="a map of one example"):
         list(write_embedding(embedding(digits, "test:3"), tmp_path, "som"))
 
