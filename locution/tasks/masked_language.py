@@ -21,6 +21,7 @@ from locution.evaluation.intervals import bootstrap, ratio
 from locution.losses.basic import IGNORED
 from locution.losses.language import MaskedToken, hide_tokens
 from locution.models.language_model import LanguageTransformer
+from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, Metric, RunResults
 from locution.reporting.writing import writing
 from locution.tasks.abilities import Embedding
@@ -33,9 +34,10 @@ from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, ope
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-GAP = re.compile(rf" ?{re.escape(MARKS[MASK])}")  # the space before a word is a part of it
+# as people write a gap: [MASK], <mask> or ___; the space before a word is a part of it
+GAP = re.compile(rf" ?(?:{re.escape(MARKS[MASK])}|<mask>|_{{3,}})", re.IGNORECASE)
 SHOWN = ("The [MASK] statement is used", "it raises a [MASK] exception", "Return a [MASK] of the string")
-LIKELIEST = 3  # tokens named for each gap
+LIKELIEST = 5  # tokens named for each gap
 
 
 class MaskedLanguage(WeightsKept):
@@ -96,7 +98,7 @@ class MaskedLanguage(WeightsKept):
         return placed_tokens(self, recipe, folder, inputs)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
-        """Fill the gaps of each text, written as [MASK], a token each; name the likeliest for each gap."""
+        """Fill the gaps of each text, written as [MASK] or ___, a token each; name the likeliest for each gap."""
         model, tokenizer = opened(self, recipe, folder)
         return [fill(model, tokenizer, text) for text in inputs]
 
@@ -113,7 +115,7 @@ def without_targets(data: Dataset) -> Dataset:
 
 
 def with_gaps(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Write a text as tokens, each [MASK] as the token that hides another.
+    """Write a text as tokens, each gap, [MASK] or <mask> or ___, as the token that hides another.
 
     >>> with_gaps(Tokenizer([]), "a [MASK]b")
     [99, 1, 100]
@@ -126,23 +128,40 @@ def with_gaps(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 @torch.no_grad()
+def filled(model: LanguageTransformer, tokens: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """Fill the gaps of a text (T,), the surest one first, each knowing what was put into those before it.
+
+    Returns the text without gaps, and for each gap's place how likely each token was there (V,); marks never are.
+
+    Reference: M. Ghazvininejad, O. Levy, Y. Liu, L. Zettlemoyer, 2019, "Mask-predict: parallel decoding of conditional
+    masked language models", section 3.
+    """
+    text, found = tokens.clone(), dict[int, Tensor]()
+    while len(gaps := (text == MASK).nonzero().flatten()):
+        scores = model(text[None].to(model.embedding.weight.device))[0].float().cpu()[gaps]  # (gaps, V)
+        scores[:, :FIRST] = -torch.inf
+        chances = scores.softmax(-1)
+        surest = int(chances.amax(-1).argmax())
+        place = int(gaps[surest])
+        found[place], text[place] = chances[surest], chances[surest].argmax()
+    return text, dict(sorted(found.items()))
+
+
 def fill(model: LanguageTransformer, tokenizer: Tokenizer, text: str) -> str:
-    """Fill the gaps of a text: the text with the likeliest tokens in them, and behind it what else each might be."""
-    tokens = torch.tensor([[END, *with_gaps(tokenizer, text)]])  # (1, T)
-    gaps = (tokens[0] == MASK).nonzero().flatten()
-    if not len(gaps):
+    """Fill the gaps of a text: the text with the likeliest tokens in them, and below it what each might be."""
+    tokens = torch.tensor([END, *with_gaps(tokenizer, text)])  # (T,)
+    if not bool((tokens == MASK).any()):
         raise UserError(f"'{text}' has no gap; allowed: a text with {MARKS[MASK]} in the place of each hidden token.")
-    if tokens.shape[1] > model.context:
-        raise UserError(f"a text of {tokens.shape[1] - 1} tokens came; allowed: up to {model.context - 1}.")
-    scores = model(tokens.to(model.embedding.weight.device))[0].float().cpu()[gaps]  # (gaps, V)
-    scores[:, :FIRST] = -torch.inf
-    best = scores.softmax(-1).topk(LIKELIEST)
-    tokens[0, gaps] = best.indices[:, 0]
-    named = [
-        ", ".join(f"{tokenizer.name(t)} ({p:.3f})" for t, p in zip(some.tolist(), chances.tolist(), strict=True))
-        for some, chances in zip(best.indices, best.values, strict=True)
-    ]
-    return f"{tokenizer.text(tokens[0].tolist())}  [{'; '.join(named)}]"
+    if len(tokens) > model.context:
+        raise UserError(f"a text of {len(tokens) - 1} tokens came; allowed: up to {model.context - 1}.")
+    whole, gaps = filled(model, tokens)
+    lines = [clean(tokenizer.text(whole.tolist()))]
+    for number, chances in enumerate(gaps.values(), 1):
+        best = chances.topk(LIKELIEST)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        named = ", ".join(f"{tokenizer.name(token).removeprefix('␣')} {chance:.3f}" for token, chance in pairs)
+        lines.append(f"  gap {number}: {named}" if len(gaps) > 1 else f"  {named}")
+    return "\n".join(lines)
 
 
 @torch.no_grad()

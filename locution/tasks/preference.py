@@ -21,6 +21,7 @@ from locution.inference.generate import go_on
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageTransformer
 from locution.models.reward_model import RewardTransformer
+from locution.reporting.markup import clean
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Generation
 from locution.tasks.answering import answers
@@ -131,7 +132,7 @@ class PreferenceTask(WeightsKept):
                 share=wishes.top_p,
                 cached=wishes.cache,
             )
-            found.append(text + tokenizer.text(tokens))
+            found.append(text + clean(tokenizer.text(tokens)))
         return found
 
     def opened(self, recipe: Recipe, folder: Path) -> tuple[Any, Any]:

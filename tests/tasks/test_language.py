@@ -21,7 +21,7 @@ from locution.tasks.abilities import Generation, able
 from locution.tasks.language import Language, Writing
 from locution.tasks.language_baselines import of_bytes
 from locution.tasks.language_judged import by_chapter
-from locution.tasks.masked_language import fill, guessed, with_gaps
+from locution.tasks.masked_language import fill, filled, guessed, with_gaps
 from locution.tasks.tokens_kept import TOKENIZER, read_tokenizer
 
 SMALL = ("data.vocabulary=280", "data.length=32", "model.width=16", "model.heads=2", "model.layers=1", "steps=12")
@@ -213,14 +213,22 @@ def test_gaps_take_the_space_before_them_along() -> None:
     tokenizer = Tokenizer([])
     assert with_gaps(tokenizer, "[MASK]") == [1]
     assert with_gaps(tokenizer, "a [MASK] b[MASK]") == [99, 1, 34, 100, 1]
+    for other in ("[mask]", "<mask>", "<MASK>", "___", "______"):
+        assert with_gaps(tokenizer, f"a {other} b") == [99, 1, 34, 100]
+    assert with_gaps(tokenizer, "__a") == tokenizer.encode("__a")
 
 
 def test_a_gap_is_filled_with_the_likeliest_token_and_never_with_a_mark(masked: Run) -> None:
     both = masked.predict(["The [MASK] statement", "[MASK][MASK]"])
     assert all("[MASK]" not in line and "<end>" not in line for line in both)
-    assert both[0].startswith("The")
-    assert " statement  [" in both[0]
-    assert both[1].count(";") >= 1
+    text, likeliest = both[0].split("\n")
+    assert text.startswith("The")
+    assert text.endswith(" statement")
+    words = likeliest.split(", ")
+    assert len(words) == 5
+    chances = [float(word.split()[-1]) for word in words]
+    assert chances == sorted(chances, reverse=True)
+    assert both[1].count("\n  gap ") == 2
 
 
 class Fixed(LanguageTransformer):
@@ -236,7 +244,25 @@ class Fixed(LanguageTransformer):
 def test_a_mark_fills_no_gap_however_likely() -> None:
     fixed = Fixed(258, 16, 8, layers=1, heads=2, causal=False)
     chance = math.exp(5) / (math.exp(5) + 255)
-    assert fill(fixed, Tokenizer([]), "a[MASK]c").startswith(f"abc  [b ({chance:.3f}), ")
+    assert fill(fixed, Tokenizer([]), "a[MASK]c").startswith(f"abc\n  b {chance:.3f}, ")
+
+
+class Sure(LanguageTransformer):
+    """Expects b in the last gap, and in any other what stands behind it."""
+
+    def forward(self, tokens: torch.Tensor, mask: object = None, cache: object = None) -> torch.Tensor:
+        scores = torch.zeros(*tokens.shape, 258)
+        scores[0, -1, 100] = 9.0
+        return scores.scatter_(-1, tokens.roll(-1, 1)[..., None], 3.0)
+
+
+def test_the_surest_gap_is_filled_first_and_the_others_know_it() -> None:
+    sure = Sure(258, 16, 8, layers=1, heads=2, causal=False)
+    text, chances = filled(sure, torch.tensor([99, 1, 1, 1]))
+    assert text.tolist() == [99, 100, 100, 100]
+    assert list(chances) == [1, 2, 3]
+    assert float(chances[3][100]) > float(chances[2][100]) > 0.05
+    assert all(float(chance[:2].sum()) == 0 for chance in chances.values())
 
 
 def test_what_is_asked_of_held_out_text_is_truly_hidden() -> None:
@@ -269,7 +295,7 @@ def test_filling_hears_both_sides(masked: Run) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
-    lines = {fill(model, tokenizer, f"{left} [MASK] {right}").split("  [")[-1] for left in "ab" for right in "cd"}
+    lines = {fill(model, tokenizer, f"{left} [MASK] {right}").split("\n")[-1] for left in "ab" for right in "cd"}
     assert len(lines) == 4
 
 

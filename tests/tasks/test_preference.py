@@ -21,6 +21,7 @@ from locution.inference.generate import go_on
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageModel
 from locution.models.reward_model import RewardModel
+from locution.reporting.markup import clean
 from locution.reporting.results import RunResults
 from locution.runs import Run, resume, train
 from locution.tasks import answering
@@ -134,7 +135,7 @@ def test_texts_are_gone_on_with_as_they_are_wished_for_and_judged_where_they_end
     def by_hand(number: int, seed: int, length: int, temperature: float, leave: int, share: float) -> str:
         asked, draw = [0, *tokenizer.encode(prompts[number])], generator(seed, "generate", number)
         tokens = go_on(model, asked, length, draw, temperature=temperature, leave=leave, share=share)
-        return prompts[number] + tokenizer.text(tokens)
+        return prompts[number] + clean(tokenizer.text(tokens))
 
     for wished in ((3, 30, 1.3, 0, 1.0), (4, 30, 1.0, 3, 1.0), (5, 30, 1.0, 0, 0.6)):
         seed, length, temperature, leave, share = wished
@@ -155,6 +156,22 @@ def test_a_run_of_another_text_is_not_judged_by_this_one(dpo: Run, tmp_path: Pat
     (copy / "tokenizer.json").write_text(json.dumps(kept))
     with pytest.raises(UserError, match="the text of this Python is another than that of"):
         Run.open(copy).evaluate()
+
+
+def test_what_is_written_commands_no_terminal(dpo: Run) -> None:
+    drawn = dpo.task.generate(dpo.recipe, dpo.folder, [""] * 3, Generation(length=120, temperature=50.0))
+    assert "\x1b" not in "".join(drawn)
+    assert "\x00" not in "".join(drawn)
+
+
+def test_a_reward_model_learns_by_lora_too_its_last_layer_in_full(begun: Run, tmp_path: Path) -> None:
+    words = (*DATA, *SMALL, f"start={begun.folder}", "steps=30", "+lora", "optimizer.lr=0.01")
+    run = train("texts/reward", *words, f"run_dir={tmp_path}/run", quiet=True)
+    assert run.results["metrics"]["preferred"]["low"] > 0.5
+    before, after = (one.load(one.job()).state_dict() for one in (begun, run))
+    assert torch.equal(before["embedding.weight"], after["embedding.weight"])
+    assert bool((after["reward.weight"] != 0).any())
+    assert len(run.predict(["One sentence."])) == 1
 
 
 def test_the_reports_show_answers_and_who_is_ahead(dpo: Run, reward: Run) -> None:
