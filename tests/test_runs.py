@@ -87,6 +87,9 @@ def test_predict_answers_for_examples_numbers_and_files(tmp_path: Path) -> None:
         ("nowhere.npy", "there is no file nowhere.npy"),
         ("hello", "'hello' is no input; allowed: 64 numbers"),
         (",".join(["nan"] * 64), "not finite"),
+        ("a" * 5000, f"'{'a' * 80}...' is no input"),
+        ("a" * 300 + ".png", f"there is no file {'a' * 80};"),
+        ("-1", "the input has 1 number; allowed: 64"),
     ],
 )
 def test_an_input_that_is_none_gets_one_line(text: str, said: str) -> None:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from locution.errors import require
 from locution.estimators.principal import principal_components
-from locution.reporting.charts import scale, svg
+from locution.reporting.charts import letters, scale, svg
 from locution.reporting.markup import Html, tag
 from locution.reporting.results import Drawing
 
 SIDE, EDGE, LONGEST, MOST = 460.0, 14.0, 12, 2000
+NAMED, SAID = 60, 24  # so many points without labels have their names beside them, each of so many letters
 GOLDEN = 0.618034  # of a turn of the wheel of colours from one label to the next: no two that follow look alike
 
 
@@ -32,7 +33,8 @@ def colours(count: int) -> list[str]:
 def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = (), *, alt: str) -> Html:
     """Draw points (N, 2), each as its label in its label's colour; long labels, or none, are dots.
 
-    names: of the points, shown to whoever points at one. Of more than 2,000, as many are drawn, evenly taken.
+    names: of the points, shown to whoever points at one, and beside the dots where these are few and have no labels.
+    Of more than 2,000 points as many are drawn, evenly taken.
 
     >>> picture = scatter(np.array([[0.0, 0.0], [1.0, 1.0]]), ["a", "b"], ["first", "second"], alt="two letters")
     >>> picture.count("<text"), picture.count("<title>second")
@@ -61,6 +63,10 @@ def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = 
             drawn.append(tag("text", *inside, x=x, y=f"{y + 4:.1f}", text_anchor="middle", font_size="11"))
         else:
             drawn.append(tag("circle", title, cx=x, cy=f"{y:.1f}", r="3", fill=fill))
+            if len(names) and not len(labels) and len(points) <= NAMED:
+                inward = -1 if float(x) > SIDE / 2 else 1  # that it has room
+                name = names[row] if len(names[row]) <= SAID else f"{names[row][: SAID - 1]}…"
+                drawn.append(letters(float(x) + 6 * inward, y + 4, name, anchor="start" if inward > 0 else "end"))
     return svg(SIDE, tall, alt, *drawn)
 
 

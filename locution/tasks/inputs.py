@@ -15,6 +15,7 @@ from locution.data.dataset import Dataset
 from locution.engine import TensorBatches
 from locution.errors import UserError
 
+LONGEST = 80  # letters of an input that are said again where it is none
 EXAMPLE = re.compile(r"^(test|development|train):(\d+)$")
 
 
@@ -34,19 +35,21 @@ def read_input(text: str, data: Dataset) -> Tensor:
     if callable(data.reader):  # that of own files reads many at once, for the task that is theirs
         read: Tensor = data.reader(text)
         return read
+    said = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     values = _file(text, data) if Path(text).suffix else None
     if values is None:
         try:
             values = np.array([float(part) for part in text.split(",")], dtype=np.float32)
         except ValueError:
             allowed = f"{_size(data)} numbers separated by commas, a .npy, .csv or .png file, or test:3"
-            raise UserError(f"'{text}' is no input; allowed: {allowed}.") from None
+            raise UserError(f"'{said}' is no input; allowed: {allowed}.") from None
     with np.errstate(over="ignore"):  # what a float cannot hold becomes infinite, and is refused below
         tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
     if tensor.numel() != _size(data):
-        raise UserError(f"the input has {tensor.numel()} numbers; allowed: {_size(data)}, of shape {data.inputs}.")
+        came = "1 number" if tensor.numel() == 1 else f"{tensor.numel()} numbers"
+        raise UserError(f"the input has {came}; allowed: {_size(data)}, of shape {data.inputs}.")
     if not bool(torch.isfinite(tensor).all()):
-        raise UserError(f"'{text}' holds a number that is not finite; allowed: finite numbers.")
+        raise UserError(f"'{said}' holds a number that is not finite; allowed: finite numbers.")
     return tensor.reshape(data.inputs)
 
 
@@ -73,8 +76,8 @@ def _file(text: str, data: Dataset) -> Any:
     kind = path.suffix.lower()
     if kind not in (".npy", ".csv", ".png"):
         return None
-    if not path.is_file():
-        raise UserError(f"there is no file {text}; allowed: a .npy, .csv or .png file that is there.")
+    if len(path.name.encode()) > 255 or not path.is_file():  # no file system has a longer name
+        raise UserError(f"there is no file {text[:LONGEST]}; allowed: a .npy, .csv or .png file that is there.")
     try:
         values = {".npy": _array, ".csv": _table, ".png": _picture}[kind](path)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
