@@ -133,6 +133,43 @@ def lifelike(real: Tensor, made: Tensor, k: int = 5) -> Tensor:
     return (ways <= radius[:, None]).any(0)
 
 
+def recall_of_samples(real: Tensor, made: Tensor, k: int = 5) -> float:
+    """Recall of samples is the share of real examples that the generator could have made: those nearer to some sample
+    than its k-th nearest other sample is. A generator that repeats itself has little of it, however lifelike each is.
+
+    real: (N, ...), made: (M, ...), flattened; it grows with the number of samples, so compare as many.
+
+    >>> made = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> recall_of_samples(torch.tensor([[0.5], [4.0], [20.0], [-9.0]]), made, k=1)  # 4 is 1 from 3, which is 2 from 1
+    0.5
+
+    Reference: T. Kynkaanniemi et al., 2019, "Improved precision and recall metric for assessing generative models",
+    eq. 2.
+    """
+    return float(lifelike(made, real, k).double().mean())
+
+
+def data_copying(known: Tensor, held: Tensor, made: Tensor) -> Tensor:
+    """Data-copying is how often a sample lies nearer to what was learnt from than an example does that was held out: a
+    half if samples are as new as those, 1 if they were learnt by heart, less if they are far from all.
+
+    known: (K, ...), held: (N, ...), made: (M, ...), flattened. Returns (M,), of each sample the share of held-out
+    examples that lie further from `known` than it does, of ties a half; the figure is the mean.
+
+    >>> known, held = torch.tensor([[0.0], [10.0]]), torch.tensor([[1.0], [8.0]])
+    >>> data_copying(known, held, torch.tensor([[0.0], [11.5], [5.0]])).tolist()  # 0, 1.5 and 5 away; held out: 1 and 2
+    [1.0, 0.5, 0.0]
+
+    Reference: C. Meehan, K. Chaudhuri, S. Dasgupta, 2020, "A non-parametric test to detect data-copying in generative
+    models", section 3.1 (over all of the space).
+    """
+    require(min(len(known), len(held), len(made)) >= 1, "examples", 0, "one or more of each kind")
+    x, others, some = (one.flatten(1).double() for one in (known, held, made))
+    far, away = torch.cdist(others, x).min(1).values, torch.cdist(some, x).min(1).values  # (N,), (M,)
+    further, alike = far[None] > away[:, None], far[None] == away[:, None]
+    return further.double().mean(1) + 0.5 * alike.double().mean(1)
+
+
 def _ways(real: Tensor, made: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Measure how far it is from each real example to each made one (N, M), and to its k-th real neighbour (N,)."""
     require(1 <= k < len(real), "k", k, f"a whole number from 1 to {len(real) - 1}, usually 5")

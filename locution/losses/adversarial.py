@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -77,20 +78,32 @@ def noise_of(model: GAN, batch: Batch, name: str) -> Tensor:
     return model.noise(len(batch)) if noise is None else noise
 
 
+def told(model: GAN, batch: Batch) -> Tensor | None:
+    """Take the classes of a batch, whose examples are judged as such; what is made is made of the same ones."""
+    label: Tensor | None = batch.targets if model.classes else None
+    return label
+
+
+def twice(label: Tensor | None) -> Tensor | None:
+    """Repeat classes for what is made of them: (N, ...) -> (2 N, ...)."""
+    return None if label is None else torch.cat([label, label])
+
+
 def judged(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Let the critic judge real examples and made ones; nothing of it teaches the generator."""
     gan, real = sides(model), batch.inputs
     with torch.no_grad():
-        fake = gan.generator(noise_of(gan, batch, "noise"))
-    scores = full(gan.score(torch.cat([real, fake.to(real.dtype)])))  # (2 N,)
+        fake = gan.make(noise_of(gan, batch, "noise"), told(gan, batch))
+    scores = full(gan.score(torch.cat([real, fake.to(real.dtype)]), twice(told(gan, batch))))  # (2 N,)
     return {"samples": fake, "real": scores[: len(real)], "fake": scores[len(real) :]}
 
 
 def made(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Let the critic judge what the generator makes, so that the generator learns from it."""
     gan = sides(model)
-    samples = gan.generator(noise_of(gan, batch, "noise of the generator"))
-    return {"samples": samples, "fake": full(gan.score(samples))}
+    label = told(gan, batch)
+    samples = gan.make(noise_of(gan, batch, "noise of the generator"), label)
+    return {"samples": samples, "fake": full(gan.score(samples, label))}
 
 
 @dataclass
@@ -177,7 +190,8 @@ class WassersteinGAN:
         if self.penalty:
             blend = batch.beside.get("blend")
             share = torch.rand(len(batch), device=losses.device) if blend is None else blend
-            losses = losses + self.penalty * gradient_penalty(gan.score, batch.inputs, said["samples"], share)
+            score = partial(gan.score, label=told(gan, batch))
+            losses = losses + self.penalty * gradient_penalty(score, batch.inputs, said["samples"], share)
         return said, weighted_mean(losses, batch)
 
     def generator(self, model: nn.Module, batch: Batch) -> Turned:

@@ -21,11 +21,13 @@ from locution.models.gan import GAN
 from locution.models.shapes import explained
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Samples
-from locution.tasks.adversarial_judged import ModesWatch, judged, shown
+from locution.tasks.adversarial_judged import JUDGED, ModesWatch, judged
+from locution.tasks.generated_pictures import shown
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.reconstruction import without_answers
 from locution.tasks.task import Job
+from locution.tasks.wanted import classes_wanted, told_no_class
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -36,7 +38,7 @@ CHUNK = 1000  # examples made at once
 @dataclass(frozen=True)
 class GANSampling:
     """How new examples are made by a GAN: `scale` below 1 starts from noise nearer to the middle, for examples that are
-    more usual and less varied.
+    more usual and less varied. `label` is the class that is wanted, by its name; all by turns if none is.
 
     >>> GANSampling(scale=0)
     Traceback (most recent call last):
@@ -44,6 +46,7 @@ class GANSampling:
     """
 
     scale: float = 1.0
+    label: int | str | None = None
 
     def __post_init__(self) -> None:
         require(self.scale > 0, "scale", self.scale, "a number above 0, usually 0.5 to 1")
@@ -53,7 +56,8 @@ class AdversarialTraining(WeightsKept):
     """Adversarial training of a generator lets it learn from a critic that learns to tell its examples from real ones.
 
     Each step is a turn of the critic, and every few steps, as many as the objective's `critic_steps`, one of the
-    generator; each moves its own weights only. Answers of the data are left out. Where the density of the data is known
+    generator; each moves its own weights only. Answers of the data are left out, unless both are told the class
+    (`model.conditional`). Where the density of the data is known
     it is judged by which of its modes are made, and a collapse is warned of; pictures are judged by a classifier that
     learnt from real ones, and set beside those of a Gaussian fitted to the pixels.
 
@@ -74,8 +78,8 @@ class AdversarialTraining(WeightsKept):
             allowed = "gan_loss, wasserstein_gan, hinge_gan"
             raise UserError(f"objective '{recipe.objective.get('name')}' has no two sides; allowed here: {allowed}.")
         data: Dataset = recipe.part("data").load(recipe.seed)
-        bare = without_answers(data, False)
-        model = recipe.part("model", **data.sizes).build(bare.inputs, bare.outputs)
+        bare = with_classes(data) if recipe.model.get("conditional", False) else without_answers(data, False)
+        model = recipe.part("model", **data.sizes).build(bare.inputs, len(data.labels))
         if not isinstance(model, GAN):
             raise UserError(f"model '{recipe.model.get('name')}' has no two sides; allowed here: gan.")
         with explained(model.eval()), torch.no_grad():
@@ -92,12 +96,24 @@ class AdversarialTraining(WeightsKept):
         """Make examples and judge them."""
         assert isinstance(model, GAN)
         results = RunResults(recipe.name, recipe.describe, data={"data": job.data.describe()})
-        judged(results, model, recipe.part("data"), job.data, lambda count, seed: made(model, count, seed))
+        names = job.data.labels if model.classes else ()
+
+        def make(count: int, seed: int) -> Tensor:
+            return made(model, count, seed, label=classes_wanted(None, names, count) if names else None)
+
+        asked = classes_wanted(None, names, JUDGED) if names else None
+        judged(results, model, recipe.part("data"), job.data, make, asked)
         return results
 
     def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: GANSampling) -> Samples:
         """Make so many new examples."""
-        values = made(self.load(recipe, self.prepare(recipe, quiet=True), folder), count, seed, wishes.scale)
+        job = self.prepare(recipe, quiet=True)
+        model = self.load(recipe, job, folder)
+        assert isinstance(model, GAN)
+        if not model.classes and wishes.label is not None:
+            raise told_no_class("label")
+        label = classes_wanted(wishes.label, job.data.labels, count) if model.classes else None
+        values = made(model, count, seed, wishes.scale, label)
         return Samples(values, shown(values, "Samples"))
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
@@ -109,6 +125,21 @@ class AdversarialTraining(WeightsKept):
         with torch.no_grad():
             scores = model.score(rows.to(next(model.parameters()).device)).tolist()
         return [f"critic's score {score:.3f}" for score in scores]
+
+
+def with_classes(data: Dataset) -> Dataset:
+    """Keep the classes of examples, for networks that are told them.
+
+    >>> from locution.engine import TensorBatches
+    >>> with_classes(Dataset(TensorBatches(torch.zeros(2, 1))))
+    Traceback (most recent call last):
+    locution.errors.UserError: model.conditional is true and the data have no classes; allowed: false, or data with ...
+    """
+    if not data.labels:
+        allowed = "false, or data with classes such as digits"
+        raise UserError(f"model.conditional is true and the data have no classes; allowed: {allowed}.")
+    without_answers(data, False)  # refuses what is no examples in memory
+    return data
 
 
 def of_critic(model: nn.Module) -> Iterable[nn.Parameter]:
@@ -123,8 +154,10 @@ def of_generator(model: nn.Module) -> Iterable[nn.Parameter]:
     return model.generator.parameters()
 
 
-def made(model: nn.Module, count: int, seed: int, scale: float = 1.0) -> Tensor:
+def made(model: nn.Module, count: int, seed: int, scale: float = 1.0, label: Tensor | None = None) -> Tensor:
     """Make new examples, asleep and on the processor: (count, *shape); the same seed makes the same, few or many.
+
+    label: the class of each (count,), where the networks are told one.
 
     >>> from locution.models.gan import GANModel
     >>> gan = GANModel().build((2,), 0)
@@ -137,6 +170,7 @@ def made(model: nn.Module, count: int, seed: int, scale: float = 1.0) -> Tensor:
         for begin in range(0, count, CHUNK):
             # always as much noise: few numbers are drawn in another way than many
             noise = model.noise(CHUNK, generator(seed, "samples", begin))[: count - begin]
-            samples: Tensor = model.eval().generator(scale * noise)
+            of = None if label is None else label[begin : begin + CHUNK].to(noise.device)
+            samples = model.eval().make(scale * noise, of)
             found.append(samples.float().cpu())
     return torch.cat(found).clone()

@@ -15,17 +15,16 @@ from locution.data.known_density import KnownDensity
 from locution.engine import Observer, Record, TensorBatches
 from locution.engine.random import generator
 from locution.errors import UserError
-from locution.evaluation.energy_distance import energy_distance
-from locution.evaluation.feature_judge import SURE, FeatureJudge, frechet_distance
-from locution.evaluation.modes import class_coverage, lifelike, mode_collapse, mode_coverage, neighbourhood_coverage
+from locution.evaluation.modes import mode_collapse, mode_coverage
 from locution.evaluation.proportions import proportion
 from locution.losses.sinkhorn import transport_plan
 from locution.losses.wasserstein import matching_distance
 from locution.models.gan import GAN
 from locution.reporting.cloud import carried, cloud
-from locution.reporting.results import Drawing, Gallery, Metric, RunResults, Table
+from locution.reporting.results import Drawing, Metric, RunResults, Table
 from locution.reporting.transport import transport
-from locution.tasks.clouds import corners, crowd, density_picture
+from locution.tasks.clouds import corners, density_picture
+from locution.tasks.generated_pictures import judge_pictures
 
 Make = Callable[[int, int], Tensor]  # how many, and the seed
 JUDGED = 2500  # examples that are made to be judged
@@ -64,8 +63,8 @@ class ModesWatch(Observer):
         return {"covered_modes": float(covered), "high_quality": found.quality}
 
 
-def judged(results: RunResults, model: GAN, part: Any, data: Dataset, make: Make) -> None:
-    """Judge what a generator makes, by what is known of its data."""
+def judged(results: RunResults, model: GAN, part: Any, data: Dataset, make: Make, asked: Tensor | None = None) -> None:
+    """Judge what a generator makes, by what is known of its data; asked: the class of each of JUDGED examples."""
     held = data.test if data.test is not None else data.train
     if not isinstance(held, TensorBatches) or not isinstance(data.train, TensorBatches):
         raise UserError(f"{results.title} has no examples in memory to be judged by; allowed: data such as digits.")
@@ -75,7 +74,7 @@ def judged(results: RunResults, model: GAN, part: Any, data: Dataset, make: Make
     if len(data.inputs) == 1:
         judge_points(results, model, part, held.inputs, data.train.inputs, make)
     else:
-        judge_pictures(results, data.train, held, data.labels, make(JUDGED, 0))
+        judge_pictures(results, data.train, held, data.labels, make(JUDGED, 0), asked)
 
 
 def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samples: Tensor) -> None:
@@ -136,85 +135,3 @@ def draw_plane(results: RunResults, part: Any, samples: Tensor, many: Tensor, he
     picture = carried(x.numpy(), y.numpy(), plan.numpy(), ("samples", "held-out points"), alt=alt)
     note = "entropic optimal transport; blue: samples, orange: held-out points"
     results.drawings.append(Drawing("What must be moved to turn samples into data", picture, note, wide=False))
-
-
-def gaussian_fit(inputs: Tensor, count: int, seed: int = 0) -> Tensor:
-    """Draw from the Gaussian that has the mean and the covariance of some pictures, cut off to their range: a generator
-    that knows no more than how pixels go together in pairs.
-    """
-    flat = inputs.flatten(1).double()
-    values, vectors = torch.linalg.eigh(torch.cov(flat.T))
-    noise = torch.randn(count, flat.shape[1], generator=generator(seed, "gaussian fit"), dtype=torch.float64)
-    drawn: Tensor = flat.mean(0) + (noise * values.clamp(min=0).sqrt()) @ vectors.T
-    return drawn.clamp(float(flat.min()), float(flat.max())).float().view(count, *inputs.shape[1:])
-
-
-def judge_pictures(
-    results: RunResults, known: TensorBatches, held: TensorBatches, labels: tuple[str, ...], samples: Tensor
-) -> None:
-    """Let a classifier that learnt from real pictures judge samples, held-out pictures, and a Gaussian fit beside."""
-    others = {"samples": samples, "Gaussian fit": gaussian_fit(known.inputs, len(samples)), "held out": held.inputs}
-    judge = FeatureJudge(known.inputs, known.targets) if labels else None
-    seen = {} if judge is None else {name: judge.features(some) for name, some in others.items()}
-    learnt = None if judge is None else judge.features(known.inputs)
-    rows = []
-    for name, some in others.items():
-        tail = "" if name == "samples" else "_" + name.replace(" ", "_").lower()
-        far, near = energy_distance(some, known.inputs), neighbourhood_coverage(held.inputs, some[: len(held)])
-        row: list[Any] = [name, far, float("nan") if name == "held out" else near]
-        if judge is not None and learnt is not None:
-            share = proportion(int((recognised(judge, known.inputs, some) >= 0).sum()), len(some))
-            apart = frechet_distance(seen[name], learnt)
-            about = f"of {len(some)}: lifelike, and a classifier is {SURE:.0%} sure of the class".replace("%", " %")
-            results.metrics += [
-                Metric(
-                    f"recognised{tail}",
-                    **share,
-                    label=f"recognised, {name}",
-                    group="recognised",
-                    better="higher",
-                    note=about,
-                ),
-                Metric(
-                    f"frechet{tail}", apart, label=f"Frechet distance, {name}", group="Frechet distance", better="lower"
-                ),
-            ]
-            row += [share["value"], apart]
-        rows.append(row)
-    results.metrics.append(Metric("energy_distance", rows[0][1], label="energy distance", better="lower"))
-    results.metrics.append(Metric("coverage", rows[0][2], label="coverage of held-out pictures", better="higher"))
-    columns = ["", "energy distance", "coverage", *(["recognised", "Frechet distance"] if judge else [])]
-    note = "distances to the pictures learnt from; coverage: held-out pictures near which one was made"
-    results.tables.append(Table("Samples beside others", columns, rows, note))
-    if judge is not None:
-        found = class_coverage(recognised(judge, known.inputs, samples), len(labels))
-        line = mode_collapse(found, [f"class {name}" for name in labels])
-        results.warnings += [line] if line else []
-    results.galleries += pictures(samples, known.inputs)
-
-
-def recognised(judge: FeatureJudge, known: Tensor, some: Tensor) -> Tensor:
-    """Say the class of each picture (N,): -1 where the judge is not sure of it, or where it is not lifelike, for of
-    such a classifier may be sure by mistake.
-    """
-    return torch.where(lifelike(known, some), judge.classes(some), -1)
-
-
-def pictures(samples: Tensor, known: Tensor) -> list[Gallery]:
-    """Show samples, and beside some of them the real picture that is nearest to each: none was learnt by heart."""
-    few = samples[:12]
-    nearest = known[torch.cdist(few.flatten(1), known.flatten(1)).argmin(1)]
-    pairs = torch.stack([few, nearest]).mean(2).numpy()  # (2, 12, H, W)
-    note = "above: samples; below: the nearest of the pictures that were learnt from"
-    return [*shown(samples[:60], "Samples"), Gallery("Samples and what they are nearest to", pairs, note)]
-
-
-def shown(values: Tensor, title: str) -> list[Gallery]:
-    """Show what was made: pictures in rows, points of the plane by how many lie where; nothing of other examples."""
-    if values.dim() == 4 and min(values.shape[2:]) > 1:
-        columns = next(many for many in range(min(12, len(values)), 0, -1) if len(values) % many == 0 or many <= 4)
-        some = values[: len(values) // columns * columns].mean(1)
-        return [Gallery(title, some.view(-1, columns, *some.shape[1:]).numpy(), f"{len(some)} made from noise")]
-    if values.dim() == 2 and values.shape[1] == 2 and len(values) > 1:
-        return [Gallery(title, crowd(values, *corners(values))[None, None].numpy(), f"{len(values)} points made")]
-    return []

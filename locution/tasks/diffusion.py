@@ -15,7 +15,7 @@ from locution.data.gaussian_mixture import GaussianMixture
 from locution.data.known_density import KnownDensity
 from locution.engine import TensorBatches, Turn
 from locution.engine.random import generator
-from locution.errors import UserError, require, unknown
+from locution.errors import UserError, require
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.diffusion import NetworkSays, annealed_langevin, diffusion_sample
@@ -30,6 +30,7 @@ from locution.tasks.diffusion_judged import judge_pictures, judge_points
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
+from locution.tasks.wanted import classes_wanted, told_no_class
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -206,12 +207,6 @@ def wanted(wishes: DiffusionSampling, data: Dataset, conditional: bool, count: i
     if not conditional:
         for name in ("label", "guidance"):
             if getattr(wishes, name) is not None:
-                raise UserError(
-                    f"{name} came to a run that is told no class; allowed: one with model.conditional=true."
-                )
+                raise told_no_class(name)
         return None
-    if wishes.label is None:
-        return torch.arange(count) % len(data.labels)
-    if str(wishes.label) not in data.labels:
-        raise unknown("class of these data", str(wishes.label), data.labels)
-    return torch.full((count,), data.labels.index(str(wishes.label)))
+    return classes_wanted(wishes.label, data.labels, count)

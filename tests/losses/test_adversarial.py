@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -225,3 +226,33 @@ def test_what_cannot_be_is_refused_in_one_line(make: Any, said: str) -> None:
 def test_every_kind_has_two_sides(kind: type) -> None:
     assert isinstance(kind(), Adversarial)
     assert not isinstance(nn.MSELoss(), Adversarial)
+
+
+def classed(count: int = 6) -> tuple[GAN, Batch]:
+    torch.manual_seed(0)
+    net = GANModel(widths=(8, 8), activation="tanh", conditional=True).build((2,), 3).double()
+    return net, replace(batch(count), targets=torch.arange(count) % 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_classes_both_turns_make_and_judge_examples_as_of_the_class_of_the_batch(kind: type) -> None:
+    net, one = classed()
+    assert one.targets is not None
+    shares = torch.eye(3).double()[one.targets]
+    made, other = (
+        net.generator(torch.cat([one.beside[name], shares], 1)) for name in ("noise", "noise of the generator")
+    )
+    critic: Any = net.critic
+    real, fake, fooled = (critic(some, shares)[:, 0] for some in (one.inputs, made, other))
+    said, loss = kind().critic(net, one)
+    torch.testing.assert_close(said["samples"], made)
+    torch.testing.assert_close(said["real"], real)
+    torch.testing.assert_close(said["fake"], fake)
+    if kind is WassersteinGAN:
+        steep = []
+        for x, y, share, told in zip(one.inputs, made, one.beside["blend"], shares, strict=True):
+            point = (share * x + (1 - share) * y).detach().requires_grad_()
+            (slope,) = torch.autograd.grad(critic(point[None], told[None])[0, 0], point)
+            steep.append((slope.norm() - 1) ** 2)
+        torch.testing.assert_close(loss, fake.mean() - real.mean() + 10 * torch.stack(steep).mean())
+    torch.testing.assert_close(kind().generator(net, one)[0]["fake"], fooled)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from locution.errors import UserError
-from locution.models.gan import GANModel
+from locution.models.gan import GAN, GANModel, ProjectionCritic
 
 SHAPES = [(2,), (7,), (1, 8, 8), (3, 16, 16), (1, 28, 28)]
 
@@ -98,3 +100,54 @@ def test_inputs_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         GANModel().build(shape, 0)
     fits = "vectors (features,) or pictures (channels, height, width)"
     assert str(caught.value) == f"model gan came upon inputs {shape}; allowed: {fits}."
+
+
+def conditional(network: str = "mlp", shape: tuple[int, ...] = (1, 8, 8)) -> GAN:
+    torch.manual_seed(0)
+    return GANModel(latents=3, widths=(16, 8), network=network, conditional=True).build(shape, 4).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("network", "shape"), [("mlp", (2,)), ("mlp", (1, 8, 8)), ("convolutional", (1, 8, 8))])
+def test_both_networks_are_told_the_class(network: str, shape: tuple[int, ...]) -> None:
+    gan, x, noise = conditional(network, shape), torch.rand(5, *shape), torch.randn(5, 3)
+    two, three = torch.full((5,), 2), torch.full((5,), 3)
+    assert gan.make(noise, two).shape == (5, *shape)
+    assert not torch.equal(gan.make(noise, two), gan.make(noise, three))
+    assert not torch.equal(gan.score(x, two), gan.score(x, three))
+    answer = gan(x, label=two)
+    torch.testing.assert_close(answer["real"], gan.score(x, two))
+    torch.testing.assert_close(answer["fake"], gan.score(answer["samples"], two))
+    drawn = [gan.sample(6, torch.Generator().manual_seed(0), label=torch.full((6,), k)) for k in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_classes_may_be_shares_and_nothing_told_is_all_of_them_alike() -> None:
+    gan, x, noise = conditional(), torch.rand(5, 1, 8, 8), torch.randn(5, 3)
+    whole = torch.eye(4)[[2] * 5]
+    torch.testing.assert_close(gan.score(x, whole), gan.score(x, torch.full((5,), 2)))
+    torch.testing.assert_close(gan.make(noise, whole), gan.make(noise, torch.full((5,), 2)))
+    each = torch.stack([gan.score(x, torch.full((5,), k)) for k in range(4)])
+    torch.testing.assert_close(gan.score(x), each.mean(0))  # the projection is linear in the shares
+
+
+def test_a_projection_critic_adds_how_well_an_example_goes_with_its_class() -> None:
+    gan, x = conditional(), torch.rand(5, 1, 8, 8)
+    critic = gan.critic
+    assert isinstance(critic, ProjectionCritic)
+    like = critic.body(x)
+    embedded = critic.classes.weight[:, 3]
+    torch.testing.assert_close(gan.score(x, torch.full((5,), 3)), critic.head(like)[:, 0] + like @ embedded)
+
+
+@pytest.mark.parametrize(
+    ("settings", "outputs", "said"),
+    [({}, 1, "with 1 classes"), ({}, 0, "with 0 classes"), ({"widths": ()}, 4, "widths ()")],
+)
+def test_what_cannot_be_told_a_class_is_refused(settings: dict[str, Any], outputs: int, said: str) -> None:
+    with pytest.raises(UserError, match="conditional is true") as caught:
+        GANModel(conditional=True, **settings).build((2,), outputs)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="a class is told to a GAN without classes"):
+        GANModel().build((2,), 4).score(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))

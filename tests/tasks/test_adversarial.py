@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from locution.data.ring import RingData
 from locution.engine import Engine, Method, Observer, Record, Stop
 from locution.errors import UserError
+from locution.evaluation.generated import gaussian_fit
 from locution.models.gan import GAN
 from locution.models.spectral_norm import normalised_layers
 from locution.recipe import Recipe, resolve
@@ -22,7 +23,7 @@ from locution.reporting.results import RunResults
 from locution.runs import train
 from locution.tasks.abilities import abilities
 from locution.tasks.adversarial import AdversarialTraining, GANSampling, made
-from locution.tasks.adversarial_judged import ModesWatch, gaussian_fit, judge_modes, judge_points
+from locution.tasks.adversarial_judged import ModesWatch, judge_modes, judge_points
 from locution.vocabulary.lookup import part
 
 SMALL = ["model.widths=[16]", "data.train=60", "data.batch_size=16"]  # the last batch of an epoch has 12
@@ -265,6 +266,38 @@ def test_a_run_of_pictures_is_judged_beside_a_gaussian_fit(tmp_path: Path) -> No
     drawn = trained.task.sample(trained.recipe, trained.folder, 13, 0, GANSampling())  # type: ignore[attr-defined]
     assert drawn.values.shape == (13, 1, 8, 8)
     assert 0 <= drawn.values.min() <= drawn.values.max() <= 1
+
+
+def test_a_class_is_asked_for_and_made(tmp_path: Path) -> None:
+    words = ["steps=6", "model.widths=[8]", "model.conditional=true", "data.limit=200", f"run_dir={tmp_path}/digits"]
+    trained = train("digits/gan", *words, quiet=True)
+    assert {"as_asked", "recall", "data_copying"} <= set(trained.results["metrics"])
+
+    def sample(count: int, label: Any) -> Tensor:
+        wishes = GANSampling(label=label)
+        return trained.task.sample(trained.recipe, trained.folder, count, 0, wishes).values  # type: ignore[attr-defined, no-any-return]
+
+    three, all_of_them = sample(20, 3), sample(20, None)
+    assert torch.equal(three[3], all_of_them[3])  # all by turns: the fourth is a three
+    assert not torch.equal(three[4], all_of_them[4])
+    assert torch.equal(sample(20, "3"), three)
+    with pytest.raises(UserError, match="class of these data"):
+        sample(3, "eleven")
+    assert trained.predict(["test:0"])[0].startswith("critic's score ")
+
+
+def test_a_run_that_is_told_no_class_cannot_be_asked_for_one(tmp_path: Path) -> None:
+    trained = train("ring", *SMALL, "steps=2", "data.test=80", f"run_dir={tmp_path}/ring", quiet=True)
+    with pytest.raises(UserError, match="label came to a run that is told no class"):
+        trained.task.sample(trained.recipe, trained.folder, 3, 0, GANSampling(label=1))  # type: ignore[attr-defined]
+
+
+def test_a_conditional_run_goes_on_to_the_bit_and_its_micro_batches_add_up() -> None:
+    words = ["model.conditional=true", "-averaging", "optimizer={name: sgd, lr: 0.05}"]
+    straight, stopped = run(8, *words), run(8, *words, stop=5)
+    assert same(straight.model, run(8, *words, state=stopped.state_dict()).model)
+    assert same(straight.model, run(8, *words, accumulate=3).model, within=2e-5)
+    assert not same(straight.model.generator, run(5, *words).model.generator)  # type: ignore[arg-type]
 
 
 def test_many_samples_are_made_in_pieces_and_few_are_their_beginning() -> None:
