@@ -43,6 +43,11 @@ class Planned:
         return (self.folder / "results.json").is_file()
 
     @property
+    def begun(self) -> bool:
+        """Say whether it was begun, so that nothing refused it."""
+        return (self.folder / "recipe.yaml").is_file()
+
+    @property
     def title(self) -> str:
         """Name it for people."""
         return f"{self.variant}, seed {self.seed}"
@@ -62,7 +67,7 @@ def run_one(one: Planned) -> tuple[int, str]:
     try:
         with contextlib.redirect_stdout(io.StringIO()), hushed():
             while not one.done:
-                begun = (one.folder / "recipe.yaml").is_file()
+                begun = one.begun
                 try:
                     if begun:
                         runs.resume(one.folder, quiet=True)
@@ -71,7 +76,7 @@ def run_one(one: Planned) -> tuple[int, str]:
                 except InUse:
                     time.sleep(0.2)
                 except UserError:
-                    if begun or not (one.folder / "recipe.yaml").is_file():  # else another process has just begun it
+                    if begun or not one.begun:  # else another process has just begun it
                         raise
     except LocutionError as error:
         return error.exit_code, str(error)

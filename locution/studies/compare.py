@@ -21,6 +21,7 @@ from locution.studies.effects import Effect, effect, judged
 from locution.studies.endings import Ending, diverged, endings_of
 from locution.studies.equal import equalised, prices
 from locution.studies.outcomes import Found, better, check_metrics, chosen, figures, outcome, possible
+from locution.studies.rehearsal import check_each
 from locution.studies.variants import Variant, read_words
 
 RUNS, RESULTS = "runs", "comparison.json"
@@ -136,6 +137,9 @@ def compare(
     folder = Path(out) if out else Path("runs") / "compare" / f"{recipe.replace('/', '-')}-{resolved.digest()}"
     range_ = range(first, first + seeds)
     planned, budgets = plan(recipe, shared, every, range_, folder), dict[str, dict[str, float]]()
+    if on != "ray":  # elsewhere the data may be others
+        fresh = {one.variant for one in planned} - {one.variant for one in planned if one.begun}
+        check_each((one.name, resolve(recipe, (*shared, *one.words))) for one in every if one.name in fresh)
     if equal:
         every, budgets = equalised(equal, plain, every, prices(folder, recipe, shared, every))
         planned = plan(recipe, shared, every, range_, folder)

@@ -8,6 +8,7 @@ from typing import Any
 
 from locution.engine.method import SEAMS, Method, seams
 from locution.recipe import Recipe, resolve
+from locution.studies.rehearsal import refusal
 from locution.vocabulary.lookup import names, part
 
 WHEN = {
@@ -73,8 +74,12 @@ def acting(recipe: Recipe) -> dict[str, Any]:
 
 
 def planned(recipe: str, words: Sequence[str]) -> dict[str, Any]:
-    """Read a recipe with its words, and say what it will do; a pair that excludes itself is refused with the mend."""
-    return acting(resolve(recipe, words))
+    """Read a recipe with its words, and say what it will do; a pair that excludes itself is refused with the mend.
+
+    What only the data refuse is said under `refused`, in the words of `locution train`.
+    """
+    resolved = resolve(recipe, words)
+    return acting(resolved) | {"refused": refusal(resolved)}
 
 
 def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -99,4 +104,6 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         written += [("  after", ", ".join(one["after"]))] if one["after"] else []
         written += [("  not with", f"{other}: {mend}") for other, mend in one["excludes"].items()]
         written += [("  not with", "accumulate, or several processes: it compares whole batches")] * one["whole_batch"]
+    if found.get("refused"):
+        written += [("", ""), ("refused", f"{found['refused']}   (so says train)")]
     return written

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from locution.engine import Observer, Record
 from locution.engine.lock import InUse, locked
-from locution.errors import LocutionError, UserError, unknown
+from locution.errors import LocutionError, UserError
 from locution.reporting.trackers import read_metrics
 from locution.studies.carry import hushed
+from locution.studies.rehearsal import to_go_by
 from locution.studies.search import Sampler, quiet_optuna
 from locution.studies.space import Dimension, words_of
 
@@ -75,15 +76,11 @@ def judged_by(run: Path, by: str) -> tuple[str, str, list[str]]:
     records = read_metrics(run)
     recorded = {name for one in records for name in one} - {"kind", "step", "epoch", "examples", "seconds", "reason"}
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    to_go_by(by, DEFAULT, recorded, list(results["metrics"]))
     if (by or DEFAULT) in recorded:
         return by or DEFAULT, "lower", []
-    if by in results["metrics"]:
-        better = results.get("better", {}).get(by) or "lower"
-        return by, better, [f"Tuned by {by}, which is measured on the test set: the best trial's figure flatters it."]
-    if not by:
-        named = ", ".join(results["metrics"])
-        raise UserError(f"this recipe holds out no development set to tune by; allowed: --by with one of {named}.")
-    raise unknown("figure of this recipe", by, [*sorted(recorded), *results["metrics"]])
+    better = results.get("better", {}).get(by) or "lower"
+    return by, better, [f"Tuned by {by}, which is measured on the test set: the best trial's figure flatters it."]
 
 
 def read_value(run: Path, by: str) -> float:

@@ -18,12 +18,13 @@ from locution import config
 from locution.engine.durable import make_folder, write_text
 from locution.engine.lock import locked
 from locution.errors import LocutionError, UserError, require, unknown
-from locution.recipe import resolve
+from locution.recipe import Recipe, resolve
 from locution.reporting.bars import Bar
 from locution.studies.carry import DONE, REFUSED, in_processes
+from locution.studies.rehearsal import check_figure
 from locution.studies.search import SAMPLERS
 from locution.studies.space import Dimension, points, read_space, switched, words_of
-from locution.studies.trials import Asked, Trial, all_trials, asked_trials, carry_on, open_study, take_trials
+from locution.studies.trials import DEFAULT, Asked, Trial, all_trials, asked_trials, carry_on, open_study, take_trials
 
 RESULTS, BEST = "tuning.json", "best.yaml"
 
@@ -114,11 +115,19 @@ def tune(
         if known.is_file() and known.read_text(encoding="utf-8") != key:
             raise UserError(f"{folder} keeps the tuning of something else; allowed: another --out.")
         write_text(known, key)
+        if not finished(asked):
+            check_figure(by, DEFAULT, first_tried(recipe, fixed, space))
         carry_out(asked, trials, workers, quiet)
         found = conclude(asked)
         if few:
             found.remarks.append(f"There are no more than these {few} settings: each was tried once.")
         return found, folder
+
+
+def first_tried(recipe: str, fixed: Sequence[str], space: Sequence[Dimension]) -> list[Recipe]:
+    """The recipes by which it is found out which figures there will be: as it is, else with the first of each value."""
+    first = [one.word((one.values() or [one.low])[0]) for one in space]
+    return [resolve(recipe, fixed), resolve(recipe, [*fixed, *filter(None, first)])]
 
 
 def carry_out(asked: Asked, trials: int, workers: int, quiet: bool) -> None:
