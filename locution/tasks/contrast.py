@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from locution.data.captioned_digits import encode
 from locution.data.dataset import Dataset, first_batch
 from locution.engine import Batch, TensorBatches, Turn
 from locution.engine.batch import map_tensors
 from locution.engine.distributed import Group
-from locution.errors import UserError
+from locution.errors import UserError, require
 from locution.evaluation.overfitting import Overfitting
 from locution.gradients.norms import GradientNorms
 from locution.inference.predict import predict
@@ -73,7 +73,13 @@ class Doubled:
         """Go through one epoch, leaving out the first `skip` batches."""
         for batch in self.inner.epoch(number, seed, skip):
             if len(batch) > 1:
-                yield replace(batch, inputs=map_tensors(lambda t: torch.cat([t, t]), batch.inputs), targets=None)
+                inputs, weights = (map_tensors(twice, tree) for tree in (batch.inputs, batch.weights))
+                yield replace(batch, inputs=inputs, targets=None, weights=weights)
+
+
+def twice(tensor: Tensor) -> Tensor:
+    """Set a batch behind itself: (N, ...) -> (2 N, ...)."""
+    return torch.cat([tensor, tensor])
 
 
 class Contrast(WeightsKept):
@@ -106,6 +112,8 @@ class Contrast(WeightsKept):
         train = data.train
         if not isinstance(train, TensorBatches) or not data.labels:
             raise UserError(f"data.name is '{recipe.data.get('name')}'; allowed: classes in memory, such as digits.")
+        size = min(train.batch_size, len(train))
+        require(size >= 2, "data.batch_size", size, "a whole number from 2, for examples are compared with each other")
         if isinstance(train.inputs, dict) != isinstance(objective, CLIP):
             raise UserError(
                 f"objective '{recipe.objective.get('name')}' came with data '{recipe.data.get('name')}'; allowed: clip "

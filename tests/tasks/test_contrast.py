@@ -15,6 +15,7 @@ from locution.data.captioned_digits import encode
 from locution.engine import Engine, Observer, Record, Stop, TensorBatches
 from locution.engine.random import reseed, stream_key
 from locution.errors import UserError
+from locution.evaluation.linear_probe import linear_probe
 from locution.evaluation.retrieval import average_precision, relevance
 from locution.recipe import Recipe, resolve
 from locution.reporting.results import Metric
@@ -85,6 +86,9 @@ def test_what_is_printed_is_what_the_vectors_of_the_run_give(run: Run) -> None:
     value = float(average_precision(relevance(found.vectors, classes)).mean())
     assert run.results["metrics"]["mean_average_precision"]["value"] == pytest.approx(value, abs=6e-4)
     learnt = task.embed(run.recipe, run.folder, [], "train")
+    probed = linear_probe(learnt.vectors, torch.tensor([int(label) for label in learnt.labels]), found.vectors)
+    right = float((probed == classes).double().mean())
+    assert run.results["metrics"]["linear_probe"]["value"] == pytest.approx(right, abs=6e-4)
     row = int(torch.cdist(found.vectors[:1], learnt.vectors).argmin())
     assert run.predict(["test:0"])[0].startswith(f"{learnt.labels[row]} (train:{row}, ")
 
@@ -108,6 +112,28 @@ def test_two_views_are_drawn_apart_and_anew_and_no_label_is_handed_on() -> None:
     assert not torch.equal(first, second)  # each of the two is moved and turned for itself
     assert not torch.equal(seen[0], seen[len(seen) // 2])
     assert all(batch.targets is None for batch in job.batches.epoch(0, 0))
+
+
+def test_two_views_keep_the_order_and_the_weights_of_their_examples() -> None:
+    source = Doubled(TensorBatches(torch.arange(6.0), weights=torch.arange(6.0) / 10, batch_size=3))
+    seen = [list(source.epoch(number, 0)) for number in range(2)]
+    for batch in seen[0]:
+        first, second = batch.inputs.chunk(2)
+        assert torch.equal(first, second)
+        assert batch.weights is not None
+        assert torch.equal(batch.weights * 10, batch.inputs)
+    assert not torch.equal(seen[0][0].inputs, seen[1][0].inputs)  # another order in each epoch
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_run_says_what_it_counts_and_is_looked_at_without_being_changed(name: str) -> None:
+    job, _ = prepared(small(name))
+    assert job.unit == ("views" if name == "simclr" else "examples")
+    watched = [one.name for one in job.observers]
+    assert ("overfitting" in watched) is (name != "simclr")
+    seen = [int(one.num_batches_tracked) for one in job.model.modules() if isinstance(one, torch.nn.BatchNorm1d)]
+    assert seen == [0] * len(seen)  # the look at the first batch left no trace
+    assert seen or name == "clip"
 
 
 def test_a_last_batch_of_one_example_is_left_out_and_counted_so() -> None:
@@ -175,6 +201,12 @@ def test_triplets_place_digits_so_that_they_retrieve_better_than_pixels() -> Non
     ("recipe", "changed", "said"),
     [
         ("simclr", {"accumulate": 2}, r"accumulate=2 in 1 process\(es\) came to a task that compares whole batches"),
+        (
+            "simclr",
+            {"data": {"name": "digits", "batch_size": 1}},
+            "data.batch_size is 1; allowed: a whole number from 2",
+        ),
+        ("triplet", {"data": {"name": "digits", "limit": 1}}, "data.batch_size is 1; allowed: a whole number from 2"),
         ("simclr", {"objective": {"name": "cross_entropy"}}, "'cross_entropy' compares no examples; allowed here: sim"),
         ("simclr", {"data": {"name": "captioned_digits"}}, r"allowed: clip with pictures and texts"),
         ("clip", {"data": {"name": "digits"}}, "objective 'clip' came with data 'digits'"),
