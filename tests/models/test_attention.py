@@ -66,7 +66,7 @@ def test_there_is_more_than_one_kernel_to_compare() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize(("length", "seen"), [(16, 16), (1, 9), (5, 33), (130, 130)])
+@pytest.mark.parametrize(("length", "seen"), [(16, 16), (1, 9), (2, 2), (2, 9), (5, 33), (130, 130)])
 def test_all_kernels_agree_forward_and_backward(device: str, causal: bool, length: int, seen: int) -> None:
     query, key, value = some(2, 4, length, 16), some(2, 4, seen, 16, seed=1), some(2, 4, seen, 16, seed=2)
     mask = causal_mask(length, seen) if causal else None
@@ -89,8 +89,9 @@ def test_all_kernels_agree_forward_and_backward(device: str, causal: bool, lengt
 def test_a_mask_and_causality_hold_together() -> None:
     query = some(1, 2, 6, 8)
     there = torch.tensor([True, True, False, True, True, True])[None, None, None]
-    got = attend(query, query, query, there, causal=True)
-    assert apart(got, attention(query, query, query, there & causal_mask(6))) < CLOSE
+    for kernel in ("", *kernels("cpu")):
+        got = attend(query, query, query, there, causal=True, kernel=kernel)
+        assert apart(got, attention(query, query, query, there & causal_mask(6))) < CLOSE
 
 
 def test_weights_are_shares_and_a_place_that_may_look_nowhere_has_none() -> None:
@@ -108,6 +109,8 @@ def test_a_kernel_that_is_none_or_does_not_fit_is_one_line() -> None:
     if "cuDNN's flash" not in kernels("cpu"):
         with pytest.raises(UserError, match="does not take these; allowed: plain"):
             attend(q, q, q, kernel="cuDNN's flash")
+    with pytest.raises(RuntimeError, match="size"):  # what is wrong otherwise is not said to be the kernel's
+        attend(q, torch.zeros(1, 2, 8, 5), q, kernel="plain")
 
 
 def test_the_kernel_that_is_said_is_the_one_that_torch_takes() -> None:
@@ -115,6 +118,19 @@ def test_the_kernel_that_is_said_is_the_one_that_torch_takes() -> None:
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         assert choose_kernel(q, q) == "plain"
     assert choose_kernel(q, q) == "flash"
+
+
+def test_the_kernel_is_asked_for_as_attention_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def choice(*_: Tensor, attn_mask: Tensor | None, is_causal: bool) -> int:
+        asked.append((attn_mask is None, is_causal))
+        return 9
+
+    monkeypatch.setattr(torch, "_fused_sdp_choice", choice)
+    q = torch.zeros(1, 2, 8, 4)
+    assert choose_kernel(q, q) == choose_kernel(q, q, causal_mask(8)) == "torch's number 9"
+    assert asked == [(True, True), (False, False)]
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -49,12 +49,45 @@ def test_a_layer_is_torchs_dilated_convolution_the_gate_and_both_ways_out(kernel
     layer = DilatedLayer(4, 5, kernel, dilation)
     x = torch.randn(2, 20, 4, generator=generator(0, "x"))
     weight = layer.filter.weight.view(8, kernel, 4).transpose(1, 2)  # (out, in, kernel)
+    assert layer.filter.bias.shape == (8,)
     padded = functional.pad(x.transpose(1, 2), ((kernel - 1) * dilation, 0))
     found = functional.conv1d(padded, weight, layer.filter.bias, dilation=dilation).transpose(1, 2)  # (N, T, 8)
     z = torch.tanh(found[..., :4]) * torch.sigmoid(found[..., 4:])
     onwards, beside = layer(x)
     torch.testing.assert_close(onwards, x + z @ layer.on.weight.T + layer.on.bias, rtol=0, atol=1e-5)
     torch.testing.assert_close(beside, z @ layer.out.weight.T + layer.out.bias, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("reads", ["all", "last"])
+def test_the_whole_network_is_what_all_layers_say_in_one_sum_and_two_maps_of_its_positive_part(reads: str) -> None:
+    model: Any = net((1, 2, 4), reads=reads)
+    tokens = whole(3, 12)
+    onwards, total = model.entry.weight[tokens], torch.zeros(())
+    for layer in model.layers:
+        onwards, said = layer(onwards)
+        total = total + said
+    (first, first_bias), (second, second_bias) = ((model.head[k].weight, model.head[k].bias) for k in (1, 3))
+    hidden = (total.clamp(min=0) @ first.T + first_bias).clamp(min=0)  # figure 4: a bend, a map, a bend, a map
+    answers = hidden @ second.T + second_bias
+    expected = answers[:, -1] if reads == "last" else answers
+    torch.testing.assert_close(model(tokens), expected, rtol=0, atol=1e-5)
+
+
+def test_symbols_that_are_read_need_not_be_those_that_are_answered() -> None:
+    model = DilatedModel(layers=2, vocabulary=11).build((9,), 3)
+    assert model.entry.weight.shape[0] == 11
+    assert model(torch.full((2, 9), 10)).shape == (2, 9, 3)
+    assert DilatedModel(layers=2).build((9,), 3).entry.weight.shape[0] == 3
+
+
+def test_influence_is_the_mean_over_sequences_of_the_gradients_length() -> None:
+    model, tokens = net((1, 2)), whole(3, 6)
+    expected = torch.zeros(6)
+    for one in tokens:
+        entered = model.entry(one[None]).detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model.from_entry(entered)[0, -1].square().sum(), entered)
+        expected += gradient[0].square().sum(-1).sqrt() / 3
+    torch.testing.assert_close(influence(model, tokens), expected, rtol=0, atol=1e-6)
 
 
 def test_taps_of_sequences_shorter_than_a_gap_are_silence() -> None:
@@ -91,7 +124,7 @@ def test_no_answer_knows_what_comes_later() -> None:
     assert not torch.allclose(model(x)[:, 12:], model(other)[:, 12:])
 
 
-@pytest.mark.parametrize(("kernel", "dilations"), [(2, (1, 2, 4, 8)), (3, (1, 2, 4)), (2, (1, 2) * 3)])
+@pytest.mark.parametrize(("kernel", "dilations"), [(2, (1, 2, 4, 8)), (3, (1, 2, 4)), (2, (1, 2) * 3), (4, (1, 3))])
 @pytest.mark.parametrize("features", [None, 3])
 def test_steps_with_queues_are_the_whole_sequence(
     kernel: int, dilations: tuple[int, ...], features: int | None
@@ -108,7 +141,9 @@ def test_steps_with_queues_are_the_whole_sequence(
 
 
 def test_drawing_with_queues_draws_what_drawing_without_them_does() -> None:
-    model, begin = net().eval(), whole(2, 5)
+    model: Any = net().eval()
+    begin = whole(2, 5)
+    model.head[-1].weight.data.mul_(40)  # an answer that hangs upon what was read, not upon chance
     stream = generator(3, "draw")
     slow = begin
     with torch.no_grad():

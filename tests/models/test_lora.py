@@ -65,6 +65,30 @@ def test_thin_matrices_start_as_the_seed_says_and_within_their_bound() -> None:
     assert 0.3 < one[0].down.abs().max().item() <= 0.5  # type: ignore[index]  # 1 / sqrt(4)
 
 
+def test_the_method_hands_on_its_settings_and_each_layer_starts_from_numbers_of_its_own() -> None:
+    def adapted(seed: int) -> list[LoRA]:
+        model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+        method = LoRAMethod(rank=2, alpha=3.0, dropout=0.25, train=())
+        return [layer for layer in method.model(model, Plan(seed=seed)).modules() if isinstance(layer, LoRA)]
+
+    layers, others = adapted(0), adapted(1)
+    assert [(layer.rank, layer.alpha, layer.dropout) for layer in layers] == [(2, 3.0, 0.25)] * 3
+    starts = [layer.down for layer in [*layers, *others]]
+    assert len({tuple(start.flatten().tolist()) for start in starts}) == 6
+    assert all(torch.equal(one.down, again.down) for one, again in zip(layers, adapted(0), strict=True))
+
+
+def test_a_layer_that_lora_cannot_stand_in_for_is_not_named_by_mistake() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, groups=2), nn.Flatten(), nn.Linear(8, 2))
+    with pytest.raises(UserError, match=r"'0' is no layer for lora\.layers"):
+        LoRAMethod(layers="0").model(model, Plan())
+
+
+def test_a_whole_model_that_trains_in_full_leaves_nothing_to_adapt() -> None:
+    with pytest.raises(UserError, match=r"no layer of lora\.layers is left to adapt"):
+        LoRAMethod(train="weight").model(nn.Linear(3, 2), Plan())
+
+
 def test_only_the_thin_matrices_and_what_is_named_train() -> None:
     method = LoRAMethod(layers="0", rank=1, train="2.*")
     before = network().state_dict()
@@ -105,6 +129,8 @@ def test_dropout_hides_the_input_of_the_update_only() -> None:
     x = torch.ones(2000, 4)
     torch.manual_seed(0)
     torch.testing.assert_close(layer(x).mean(0), layer.eval()(x)[0], atol=0.2, rtol=0.05)
+    layer.train()
+    assert not torch.equal(layer(x), layer.eval()(x))
     layer.train()
     layer.up.data.zero_()
     assert torch.equal(layer(x), layer.base(x))

@@ -134,6 +134,8 @@ def test_active_parameters_are_those_whose_change_an_example_can_feel() -> None:
         else:
             touched += weight.numel()
     assert touched == active_parameters(net)
+    net.head.requires_grad_(False)
+    assert touched == active_parameters(net), "a frozen weight is used all the same"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,35 @@ def test_routings_say_what_the_forward_pass_does() -> None:
     routing = routings(nn.Sequential(one), x)["0"]
     assert torch.equal(one(x) != 0, routing.dispatch > 0)
     assert routing.dispatch.sum(-1).allclose(torch.ones(7, 3))
+    torch.testing.assert_close(routing.probabilities, (x @ one.router.T).softmax(-1))
+
+
+def test_asking_for_routings_leaves_a_model_as_it_was() -> None:
+    one = layer()
+    model = nn.Sequential(nn.Dropout(0.9), one)
+    x = rows(7, 3, 4)
+    asked = routings(model.train(), x)["1"]
+    assert torch.equal(asked.dispatch, one.routing(x).dispatch), "asked without dropout"
+    assert model.training
+    assert one.training
+    assert not one._forward_pre_hooks
+    assert not routings(model.eval(), x)["1"].probabilities.requires_grad
+    assert not model.training
+
+
+def test_a_network_adds_what_each_layer_says_of_what_came_normed() -> None:
+    torch.manual_seed(0)
+    net: Any = MixtureOfExpertsModel(width=16, layers=2, experts=4, shared=5).build((2, 3), 3)
+    x = rows(7, 2, 3)
+    onwards = x.flatten(1) @ net.entry.weight.T + net.entry.bias
+    for norm, one in zip(net.norms, net.layers, strict=False):
+        onwards = onwards + one(functional.layer_norm(onwards, (16,), norm.weight, norm.bias))
+    last = net.norms[2]
+    with torch.no_grad():
+        last.weight.uniform_(0.5, 2, generator=generator(0, "norm"))
+        expected = functional.layer_norm(onwards, (16,), last.weight, last.bias) @ net.head.weight.T + net.head.bias
+    torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-5)
+    assert all(one.shared[0].out_features == 5 and one.top == 1 for one in net.layers)
 
 
 def test_what_a_router_said_is_kept_for_who_listens_and_once() -> None:
@@ -176,6 +207,9 @@ def test_what_a_router_said_is_kept_for_who_listens_and_once() -> None:
     with torch.no_grad():
         one(rows(2, 4))
     assert one.routed is None, "what came without a gradient is none of it, and what came before is over"
+    weights = dict(one.named_parameters())
+    vmap(grad(lambda held, row: functional_call(one, held, (row[None],)).sum()), (None, 0))(weights, rows(2, 4))
+    assert one.routed is None, "nor is what came under vmap, which may not leave it"
 
 
 def test_the_router_stays_in_fp32_under_autocast() -> None:
