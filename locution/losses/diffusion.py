@@ -14,7 +14,7 @@ from locution.engine.random import generator
 from locution.errors import require, unknown
 from locution.losses.basic import weighted_mean
 from locution.models.conditioning import NOTHING
-from locution.models.diffusion import predicted_noise
+from locution.models.diffusion import VelocityDenoiser, noise_said, predicted_noise, said_by, velocity
 from locution.models.noise_levels import SCHEDULES, NoiseLevels, variance_preserving
 
 
@@ -32,10 +32,19 @@ def noise_prediction_loss(predicted: Tensor, noise: Tensor) -> Tensor:
     return (predicted.to(wide) - noise.to(wide)).square().flatten(1).mean(1)
 
 
-def asked(
-    model: nn.Module, batch: Batch, levels: NoiseLevels, forget: float, antithetic: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Add noise of drawn levels and ask a model which: the noise it says, the noise it was (N, ...), the levels (N,).
+@dataclass(frozen=True)
+class Noised:
+    """Examples with noise in them: x and noise (N, ...), what both make at their level (N,), and what class is told."""
+
+    x: Tensor
+    noise: Tensor
+    noisy: Tensor
+    level: Tensor
+    label: Tensor | None
+
+
+def noised(model: nn.Module, batch: Batch, levels: NoiseLevels, forget: float, antithetic: bool = False) -> Noised:
+    """Add noise of drawn levels to examples.
 
     In training all is drawn from torch's own generator; otherwise from a stream that is always alike, and no class is
     left out. antithetic: the second half of the batch gets the levels of the first, and the opposite noise.
@@ -49,7 +58,15 @@ def asked(
     label = batch.targets
     if label is not None and model.training:
         label = forgotten(label, forget)
-    return predicted_noise(model, levels.noised(x, noise, level), levels, level, label), noise, level
+    return Noised(x, noise, levels.noised(x, noise, level), level, label)
+
+
+def asked(
+    model: nn.Module, batch: Batch, levels: NoiseLevels, forget: float, antithetic: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add noise and ask a model which: the noise it says, the noise it was (N, ...), the levels (N,)."""
+    some = noised(model, batch, levels, forget, antithetic)
+    return predicted_noise(model, some.noisy, levels, some.level, some.label), some.noise, some.level
 
 
 def forgotten(label: Tensor, share: float) -> Tensor:
@@ -73,7 +90,8 @@ class NoisePrediction:
     """A diffusion model learns to say which noise was added to an example, at levels from hardly any to nothing else.
 
     Each example gets one level and one draw of noise a step; the loss is the mean over `batch.weight()` of the squared
-    error. Where the batch has classes, the model is told them, but for a share that is left out.
+    error. Where the batch has classes, the model is told them, but for a share that is left out. Of a network that says
+    the velocity, the loss is the squared error of that: the noise's, weighed by one over alpha squared.
 
     Settings
     --------
@@ -105,6 +123,11 @@ class NoisePrediction:
         return variance_preserving(SCHEDULES[self.schedule](self.levels))
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
-        """Add noise, ask which it was, and measure: (predicted noise, loss)."""
-        predicted, noise, _ = asked(model, batch, self.noise, self.forget)
-        return predicted, weighted_mean(noise_prediction_loss(predicted, noise), batch)
+        """Add noise, ask which it was, or for the velocity, and measure: (predicted noise, loss)."""
+        levels, some = self.noise, noised(model, batch, self.noise, self.forget)
+        said = said_by(model, some.noisy, levels, some.level, some.label)
+        wanted = some.noise
+        if isinstance(model, VelocityDenoiser):
+            wanted = velocity(some.x, some.noise, *levels.at(some.level, some.x))
+        losses = noise_prediction_loss(said, wanted)
+        return noise_said(model, said, some.noisy, levels, some.level), weighted_mean(losses, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,6 +54,70 @@ class PointDenoiser(nn.Module):
         return noise
 
 
+def velocity(x: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The velocity of a diffusion is which way its inputs move as noise comes to them: alpha noise - sigma data.
+
+    A network that says it is asked for the noise where there is hardly any, and for the data where there is hardly
+    anything else: at every level for what cannot be read off its input. alpha^2 + sigma^2 is 1.
+
+    >>> import torch
+    >>> velocity(torch.tensor([10.0]), torch.tensor([1.0]), torch.tensor(0.8), torch.tensor(0.6))  # 0.8 - 6
+    tensor([-5.2000])
+
+    Reference: T. Salimans, J. Ho, 2022, "Progressive distillation for fast sampling of diffusion models", section 4
+    and appendix D.
+    """
+    return alpha * noise - sigma * x
+
+
+class VelocityDenoiser(nn.Module):
+    """Velocity prediction (v-prediction) lets a network say the velocity instead of the noise; both can be had from
+    each other and the input.
+
+    Parameters
+    ----------
+    network: takes and returns what a noise-prediction network does.
+
+    >>> import torch
+    >>> says_nothing = VelocityDenoiser(nn.Linear(2, 2))
+    >>> says_nothing(torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+
+    Reference: T. Salimans, J. Ho, 2022, "Progressive distillation for fast sampling of diffusion models", section 4.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor, *told: Tensor) -> Tensor:
+        """Say the velocity."""
+        found: Tensor = self.network(inputs, *told)
+        return found
+
+
+def standard(levels: NoiseLevels, level: Tensor, noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale inputs so that data of variance 1 come with variance 1 at every level: (inputs, alpha, sigma)."""
+    alpha, sigma = levels.at(level, noisy)
+    scale = (alpha.square() + sigma.square()).rsqrt()
+    return noisy * scale, alpha * scale, sigma * scale
+
+
+def said_by(model: nn.Module, noisy: Tensor, levels: NoiseLevels, level: Tensor, label: Tensor | None = None) -> Tensor:
+    """Ask a network for what it says of inputs of some levels, noise or velocity: (N, ...), (N,) -> (N, ...)."""
+    scaled, time = standard(levels, level, noisy)[0], level / len(levels)
+    found: Tensor = model(scaled, time) if label is None else model(scaled, time, label)
+    return found
+
+
+def noise_said(model: nn.Module, said: Tensor, noisy: Tensor, levels: NoiseLevels, level: Tensor) -> Tensor:
+    """Take the noise from what a network said: it is the noise, or alpha velocity + sigma input."""
+    if not isinstance(model, VelocityDenoiser):
+        return said
+    scaled, alpha, sigma = standard(levels, level, noisy)
+    return alpha * said + sigma * scaled
+
+
 def predicted_noise(
     model: nn.Module, noisy: Tensor, levels: NoiseLevels, level: Tensor, label: Tensor | None = None
 ) -> Tensor:
@@ -69,10 +134,7 @@ def predicted_noise(
     Reference: T. Karras, M. Aittala, T. Aila, S. Laine, 2022, "Elucidating the design space of diffusion-based
     generative models", table 1 (the scale of inputs).
     """
-    alpha, sigma = levels.at(level, noisy)
-    scaled, time = noisy * (alpha.square() + sigma.square()).rsqrt(), level / len(levels)
-    found: Tensor = model(scaled, time) if label is None else model(scaled, time, label)
-    return found
+    return noise_said(model, said_by(model, noisy, levels, level, label), noisy, levels, level)
 
 
 @dataclass(frozen=True)
@@ -81,7 +143,7 @@ class DenoiserModel:
 
     Pictures go through a U-Net of stages of `widths` channels, each half the size of the one before; all else through
     residual layers, as many as `widths` has numbers but all of the first's width. `conditional`: it is told the class
-    too, one of the data's, or nothing, so that guidance can compare both.
+    too, one of the data's, or nothing, so that guidance can compare both. `predicts`: noise, or velocity.
 
     >>> import torch
     >>> model = DenoiserModel(widths=(8, 16), conditional=True).build(inputs=(1, 8, 8), outputs=10)
@@ -93,16 +155,19 @@ class DenoiserModel:
 
     widths: tuple[int, ...] = (32, 64)
     conditional: bool = False
+    predicts: Literal["noise", "velocity"] = "noise"
 
     def __post_init__(self) -> None:
+        require(self.predicts in ("noise", "velocity"), "model.predicts", self.predicts, "noise or velocity")
         fine = len(self.widths) >= 1 and min(self.widths) >= 1
         require(fine, "model.widths", list(self.widths), "whole numbers from 1, at least one")
 
-    def build(self, inputs: tuple[int, ...], outputs: int) -> UNet | PointDenoiser:
+    def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         """Make the network; its outputs are of its inputs' shape, and `outputs` counts the classes."""
         if not inputs or math.prod(inputs) < 1:
             raise UserError(f"model denoiser came upon inputs {inputs}; allowed: pictures (C, H, W), or vectors (D,).")
         classes = outputs if self.conditional else 0
-        if len(inputs) == 3:
-            return UNet(inputs[0], self.widths, classes)
-        return PointDenoiser(inputs, self.widths[0], len(self.widths), classes)
+        pictures, width, layers = len(inputs) == 3, self.widths[0], len(self.widths)
+        network: nn.Module
+        network = UNet(inputs[0], self.widths, classes) if pictures else PointDenoiser(inputs, width, layers, classes)
+        return VelocityDenoiser(network) if self.predicts == "velocity" else network

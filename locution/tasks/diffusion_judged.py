@@ -27,6 +27,8 @@ JUDGED, STEPS = 1000, 25  # pictures drawn to be judged, in so many steps
 POINTS = 5000  # points drawn, and true ones beside them
 LOOKED_AT = 20  # levels at most at which a score is held against the truth
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
+WAYS = (5, 10, 25, 50, 100)  # steps of the ways back that are compared
+COMPARED = 300  # pictures drawn by each
 
 
 def score_squares(model: nn.Module, levels: NoiseLevels, level: int, truth: GaussianMixture, x: Tensor) -> Tensor:
@@ -121,6 +123,7 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     learnt, others = ((some.inputs + 1) / 2 for some in (real, held))
     near = energy_distance(learnt, others)
     note = f"of {JUDGED} drawn to {len(others)} held out; of those learnt from: {near:.3f}"
+    results.graphs.append(ways_back(draw, others, learnt, conditional))
     if not conditional:
         pictures = draw(JUDGED, steps=STEPS)
         far = energy_distance(pictures, others)
@@ -145,3 +148,19 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     columns = ("guidance", "recognised", "energy distance")
     cells = [(f"{one:g}", f"{share['value']:.3f}", f"{far:.3f}") for one, share, far in rows]
     results.tables.append(Table("What guidance does", columns, cells, f"Energy distance of real ones: {near:.3f}."))
+
+
+def ways_back(draw: Draw, others: Tensor, learnt: Tensor, conditional: bool) -> Graph:
+    """Draw how far pictures lie from those held out, by how many steps they were drawn in, without guidance."""
+    wishes = {"guidance": 0.0} if conditional else {}
+    count = min(COMPARED, JUDGED)
+    lines: dict[str, tuple[list[float], list[float]]] = {}
+    for name, eta in (("DDIM", 0.0), ("with fresh noise", 1.0)):
+        apart = [energy_distance(draw(count, steps=steps, eta=eta, **wishes), others) for steps in WAYS]
+        lines[name] = ([float(np.log10(steps)) for steps in WAYS], apart)
+    near = energy_distance(learnt[torch.randperm(len(learnt), generator=generator(0, "as many"))[:count]], others)
+    across = lines["DDIM"][0]
+    lines["pictures learnt from"] = ([across[0], across[-1]], [near, near])
+    steps = ", ".join(map(str, WAYS))
+    note = f"energy distance of {count} pictures to those held out, in {steps} steps"
+    return Graph("Steps and quality", lines, across="log10 of the steps", note=note)

@@ -16,7 +16,7 @@ from locution.errors import UserError
 from locution.losses.diffusion import NoisePrediction, asked, forgotten
 from locution.losses.likelihood import NegativeLogLikelihood
 from locution.losses.score_matching import ScoreMatching, denoising_score_matching, paired
-from locution.models.diffusion import DenoiserModel
+from locution.models.diffusion import DenoiserModel, VelocityDenoiser
 from locution.models.flow import FlowModel
 from locution.models.noise_levels import NoiseLevels
 
@@ -217,3 +217,54 @@ def test_training_with_noise_is_resumed_to_the_bit(objective: Any) -> None:
     resumed = again.fit(data, steps=6).model.state_dict()
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert any(not torch.equal(straight[key], first.model.state_dict()[key]) for key in straight)
+
+
+class Velocity(nn.Module):
+    """Says the velocity that is expected in points of a mixture, from the noise that is."""
+
+    def __init__(self, levels: NoiseLevels, factor: float = 1.0) -> None:
+        super().__init__()
+        self.exact, self.levels, self.factor = Exact(TRUTH, levels), levels, factor
+
+    def forward(self, scaled: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
+        alpha, sigma = self.levels.at((time * len(self.levels)).round().long(), scaled)
+        noise = self.exact(scaled, time)
+        data = (scaled - sigma * noise) / alpha
+        return self.factor * (alpha * noise - sigma * data)
+
+
+def test_the_expected_velocity_has_the_least_loss_and_says_the_expected_noise() -> None:
+    objective = NoisePrediction(levels=20)
+    losses = {}
+    for factor in (0.9, 1.0, 1.1):
+        model = VelocityDenoiser(Velocity(objective.noise, factor)).eval()
+        losses[factor] = objective(model, Batch(POINTS))[1].item()
+    assert min(losses, key=losses.__getitem__) == 1.0
+    model = VelocityDenoiser(Velocity(objective.noise)).eval()
+    said = objective(model, Batch(POINTS))[0]
+    torch.testing.assert_close(
+        said, objective(Exact(TRUTH, objective.noise).eval(), Batch(POINTS))[0], atol=1e-4, rtol=0
+    )
+
+
+def test_the_loss_of_a_velocity_is_that_of_its_noise_over_alpha_squared() -> None:
+    class Silent(nn.Module):
+        def forward(self, x: Tensor, time: Tensor) -> Tensor:
+            return 0.3 * x
+
+    levels = NoisePrediction(levels=4).noise
+    some, model = Batch(POINTS), VelocityDenoiser(Silent()).eval()
+    noise, was, level = asked(model, some, levels, 0.0)
+    alpha = levels.alphas[level]
+    by_hand = ((noise - was).square().mean(1) / alpha.square()).mean()
+    torch.testing.assert_close(NoisePrediction(levels=4)(model, some)[1], by_hand, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("kind", [NoisePrediction(levels=20), ScoreMatching(levels=20)])
+def test_a_network_of_either_kind_learns(kind: NoisePrediction | ScoreMatching) -> None:
+    torch.manual_seed(0)
+    model = DenoiserModel(widths=(16, 16), predicts="velocity").build((2,), 1)
+    before = kind(model.eval(), Batch(POINTS))[1].item()
+    turn = Turn(kind, partial(torch.optim.Adam, lr=0.01))
+    Engine(model, turn, device="cpu").fit(TensorBatches(POINTS, batch_size=200), steps=60)
+    assert kind(model.eval(), Batch(POINTS))[1].item() < 0.8 * before

@@ -24,7 +24,7 @@ from locution.tasks import diffusion, diffusion_judged
 from locution.tasks.abilities import CanSample
 from locution.tasks.clouds import corners, crowd, density_picture, gallery_of
 from locution.tasks.diffusion import Diffusion, DiffusionSampling, ready
-from locution.tasks.diffusion_judged import judge_pictures, judge_points
+from locution.tasks.diffusion_judged import judge_pictures, judge_points, ways_back
 from locution.vocabulary.lookup import part
 
 SMALL = {
@@ -253,3 +253,21 @@ def test_guidance_makes_digits_clearer(tmp_path: Path) -> None:
     metrics = train("digits/diffusion", f"run_dir={tmp_path}/run", quiet=True).results["metrics"]
     assert metrics["recognised"]["value"] >= 0.8
     assert metrics["recognised_guided"]["low"] > metrics["recognised"]["high"]
+
+
+def test_ways_back_of_all_lengths_are_compared(few: None) -> None:
+    x = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def draw(count: int, steps: int, eta: float, **wishes: float) -> torch.Tensor:
+        seen.append((count, steps, eta, wishes))
+        return x[:count] + 1 / steps  # the more steps, the nearer
+
+    graph = ways_back(draw, x, x, conditional=True)
+    assert seen == [(40, steps, eta, {"guidance": 0.0}) for eta in (0.0, 1.0) for steps in (5, 10, 25, 50, 100)]
+    far = graph.lines["DDIM"][1]
+    assert list(far) == sorted(far, reverse=True)
+    assert far[0] > 3 * far[-1]
+    assert list(graph.lines["DDIM"][0]) == pytest.approx([0.699, 1.0, 1.398, 1.699, 2.0], abs=1e-3)
+    ways_back(draw, x, x, conditional=False)
+    assert seen[-1] == (40, 100, 1.0, {})
