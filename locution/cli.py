@@ -26,7 +26,7 @@ app = App(
 SWITCH_OFF = re.compile(r"^-[A-Za-z_]\w+$")
 COMMANDS = (
     *(training.train, training.evaluate, training.predict),
-    *(generating.sample, generating.generate),
+    *(generating.sample, generating.generate, generating.export),
     *(placing.embed, placing.neighbours),
     *(studies.plan, studies.compare, tuning.tune, studies.effects),
     *(speech.transcribe, speech.check_data, speech.cache),

@@ -81,3 +81,23 @@ def generate(
     wishes = Generation(length, temperature, top_k, top_p, seed, cache)
     for text in task.generate(opened.recipe, opened.folder, prompts, wishes):
         print(text)
+
+
+def export(run: str, folder: str) -> None:
+    """Write a language model as a folder that transformers loads: locution export runs/texts/causal/latest my-model
+
+    AutoModelForCausalLM.from_pretrained and AutoTokenizer.from_pretrained take the folder as it is.
+
+    Parameters
+    ----------
+    run
+        a run folder, or a recipe's name for its newest run.
+    folder
+        where to write; what is there already, and is none of these files, stays.
+    """
+    from locution.runs import Run
+    from locution.tasks.abilities import able
+
+    opened = Run.open(run)
+    for path in able(opened.task, "export", opened.folder).export(opened.recipe, opened.folder, Path(folder)):
+        print(f"written: {path}")

@@ -105,7 +105,21 @@ class CanEmbed(Protocol):
         ...
 
 
-ABILITIES: dict[str, type[Any]] = {"sample": CanSample, "generate": CanGenerate, "embed": CanEmbed}
+@runtime_checkable
+class CanExport(Protocol):
+    """A task whose models other libraries load."""
+
+    def export(self, recipe: Recipe, folder: Path, place: Path) -> list[Path]:
+        """Write a run's model into a folder of its own, and say which files that are."""
+        ...
+
+
+ABILITIES: dict[str, type[Any]] = {
+    "sample": CanSample,
+    "generate": CanGenerate,
+    "embed": CanEmbed,
+    "export": CanExport,
+}
 ALWAYS = ("evaluate", "predict")
 
 

@@ -28,6 +28,7 @@ from locution.tasks.language_judged import attention_pictures, by_chapter, conte
 from locution.tasks.task import Job
 from locution.tasks.token_placing import placed_tokens
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, language, opened, prepared, text_of
+from locution.tasks.transformers_folder import write_transformers
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -146,6 +147,10 @@ class Language(WeightsKept):
         """Go on with each text; an empty one is begun anew."""
         model, tokenizer = opened(self, recipe, folder)
         return [text + self.went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+
+    def export(self, recipe: Recipe, folder: Path, place: Path) -> list[Path]:
+        """Write the model and its tokenizer as a folder that transformers loads."""
+        return write_transformers(*opened(self, recipe, folder), place)
 
     def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
         """Place words among the tokens of the model, or all of these: they are of no part of the data."""

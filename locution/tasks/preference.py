@@ -30,6 +30,7 @@ from locution.tasks.preference_judged import by_kinds, endings, figures, side_by
 from locution.tasks.reference import Reference, judged
 from locution.tasks.task import Job
 from locution.tasks.tokens_kept import check_same, keep_tokenizer, read_tokenizer
+from locution.tasks.transformers_folder import write_transformers
 
 if TYPE_CHECKING:
     from locution.recipe import Recipe
@@ -134,6 +135,12 @@ class PreferenceTask(WeightsKept):
             )
             found.append(text + clean(tokenizer.text(tokens)))
         return found
+
+    def export(self, recipe: Recipe, folder: Path, place: Path) -> list[Path]:
+        """Write a language model and its tokenizer as a folder that transformers loads."""
+        if not isinstance(recipe.part("objective"), DPO):
+            raise UserError(f"{folder} holds a reward model; allowed for a folder of transformers: a language model.")
+        return write_transformers(*self.opened(recipe, folder), place)
 
     def opened(self, recipe: Recipe, folder: Path) -> tuple[Any, Any]:
         """Open a run's model and tokenizer from its folder alone."""

@@ -112,6 +112,12 @@ def test_a_run_is_taken_back_judged_alike_and_goes_on_with_a_text(dpo: Run, rewa
     assert better != worse
     with pytest.raises(UserError, match="judges texts and writes none; what it can: evaluate, predict"):
         reward.task.generate(reward.recipe, reward.folder, ["The"], Generation())
+    for run, line in (
+        (reward, "holds a reward model; allowed for a folder"),
+        (dpo, "model.form is gpt; allowed for a"),
+    ):
+        with pytest.raises(UserError, match=line):
+            run.task.export(run.recipe, run.folder, run.folder / "llama")  # type: ignore[attr-defined]
 
 
 def test_what_is_printed_is_what_the_model_says_of_the_test_and_what_it_said_before(dpo: Run) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from locution.cli import run
 from locution.data.byte_pairs import Tokenizer, learn_merges
 from locution.data.prose import ProseData
 from locution.errors import UserError
 from locution.inference.generate import go_on
 from locution.models.language_model import LanguageModel, LanguageTransformer
+from locution.runs import train
 from locution.tasks.transformers_folder import tokenizer_json, write_transformers
 
 transformers = pytest.importorskip("transformers")
@@ -97,3 +99,21 @@ def test_the_folder_holds_plain_data_alone(tokenizer: Tokenizer, tmp_path: Path)
     for path in write_transformers(model(), tokenizer, tmp_path):
         assert path.suffix in (".json", ".safetensors")
         assert path.suffix != ".json" or json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_run_is_exported_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("data.vocabulary=280", "data.length=32", "model.width=16", "model.heads=2", "model.layers=1", "steps=2")
+    trained = train("texts/causal", *words, "model.form=llama", f"run_dir={tmp_path / 'run'}", quiet=True)
+    assert run(["export", str(trained.folder), str(tmp_path / "llama")]) == 0
+    assert capsys.readouterr().out.count("written: ") == 5
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "llama", local_files_only=True).eval()
+    ours = trained.load(trained.job())
+    tokens = torch.randint(280, (1, 32))
+    with torch.no_grad():
+        assert float((ours(tokens) - theirs(tokens).logits).abs().max()) < 1e-5
+    plain = train("texts/causal", *words, "model.form=gpt", f"run_dir={tmp_path / 'gpt'}", quiet=True)
+    assert run(["export", str(plain.folder), str(tmp_path / "gpt-2")]) == 2
+    assert "model.form is gpt; allowed for a folder of transformers: llama" in capsys.readouterr().err
+    line = train("line", "steps=1", f"run_dir={tmp_path / 'line'}", quiet=True)
+    assert run(["export", str(line.folder), str(tmp_path / "none")]) == 2
+    assert "cannot export; what it can: evaluate, predict, embed." in capsys.readouterr().err
