@@ -161,6 +161,8 @@ def test_a_width_that_heads_do_not_divide_is_one_line() -> None:
         SelfAttention(10, heads=3)
     with pytest.raises(UserError, match="width is 9; allowed: an even multiple of the 3 heads"):
         SelfAttention(9, heads=3, rotary=True)
+    with pytest.raises(UserError, match="width is 6; allowed: an even multiple of the 2 heads"):
+        SelfAttention(6, heads=2, rotary=True)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -197,6 +199,14 @@ def test_groups_that_do_not_divide_the_heads_are_one_line() -> None:
 
 
 # Rotary positions ---------------------------------------------------------------------------------------------------
+
+
+def test_rotary_positions_turn_questions_and_keys_and_no_values() -> None:
+    torch.manual_seed(0)
+    layer, x = SelfAttention(12, heads=3, causal=True, rotary=True), 3 * some(2, 7, 12)
+    query, key, value = (part.unflatten(-1, (3, 4)).transpose(1, 2) for part in layer.inwards(x).chunk(3, -1))
+    found = attention(turned(query), turned(key), value, causal_mask(7))  # (N, heads, T, d)
+    assert apart(layer(x), layer.outwards(found.transpose(1, 2).flatten(2))) < CLOSE
 
 
 def test_rotary_positions_keep_lengths_and_know_only_distances() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -151,6 +153,27 @@ def test_attention_maps_are_what_the_blocks_use() -> None:
     assert apart(again, first.attention(inner)) < CLOSE
 
 
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_attention_maps_are_those_of_a_forward_pass_in_every_block(positions: str) -> None:
+    torch.manual_seed(0)
+    model = LanguageTransformer(30, 9, 16, layers=3, heads=2, positions=positions).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    tokens, there = torch.randint(30, (2, 9)), torch.ones(2, 9, dtype=torch.bool)
+    there[1, 2:4] = False
+    came: list[Tensor] = []
+    layers: list[Any] = [block.attention for block in model.blocks.blocks]
+    hooks = [layer.register_forward_pre_hook(lambda _, given: came.append(given[0])) for layer in layers]
+    model(tokens, there)
+    for hook in hooks:
+        hook.remove()
+    maps = model.attention_maps(tokens, there)
+    assert maps.shape == (2, 3, 2, 9, 9)
+    for number, (layer, inner) in enumerate(zip(layers, came, strict=True)):
+        assert apart(maps[:, number], layer.weights(inner, there)) < CLOSE
+
+
 class Doubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return 2 * x
@@ -177,6 +200,11 @@ def test_what_leaves_a_block_begins_smaller_the_deeper_the_model() -> None:
         ):
             assert float(into.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
             assert float(out.weight.detach().std()) == pytest.approx(0.02 / (2 * layers) ** 0.5, rel=0.1)
+    model = LanguageTransformer(300, 64, 64, layers=1, heads=2, positions="learned")
+    for weight in (model.embedding.weight, model.blocks.positions):
+        assert weight is not None
+        assert float(weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert not any(bool(weight.any()) for name, weight in model.named_parameters() if name.endswith("bias"))
 
 
 def test_dropout_acts_in_training_alone_and_draws_from_torchs_own_generator() -> None:
