@@ -187,3 +187,50 @@ class Coupling(nn.Module):
         kept, bent = self.halves(y)
         back: Any = spline_inverse if self.bins else affine_inverse
         return self.whole(kept, back(bent, *self.said(kept)))
+
+
+class FactorOut(nn.Module):
+    """Factoring out is done with half of the channels early: they become noise at once, given the other half, which
+    alone goes on through the steps that follow.
+
+    A network says of the half that goes on where the other lies and how far it spreads: an affine coupling, whose bent
+    half is then standard noise. So details are settled early, at a large size, and what a picture is as a whole late;
+    and the late steps have half as much to do.
+
+    Parameters
+    ----------
+    channels, network: as of a coupling.
+
+    Shapes: (N, channels, H, W) in and out; parted into (N, kept, H, W), which goes on, and (N, bent, H, W).
+
+    >>> step = FactorOut(4, lambda reads, says: nn.Conv2d(reads, says, 1))
+    >>> x = torch.rand(5, 4, 2, 2)
+    >>> kept, done = step.parted(step(x)[0])
+    >>> kept.shape, done.shape, torch.allclose(step.inverse(step.joined(kept, done)), x, atol=1e-6)
+    (torch.Size([5, 2, 2, 2]), torch.Size([5, 2, 2, 2]), True)
+
+    Reference: L. Dinh, J. Sohl-Dickstein, S. Bengio, 2017, "Density estimation using Real NVP", section 3.6; the
+    network: D. Kingma, P. Dhariwal, 2018, "Glow", section 3.6 and its code (a learnt prior for each split).
+    """
+
+    def __init__(self, channels: int, network: Callable[[int, int], nn.Module]) -> None:
+        super().__init__()
+        self.coupling = Coupling(channels, network)
+        self.kept, self.bent = self.coupling.kept, self.coupling.bent
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Bend the half that will be done, and say the logarithm of how much volumes grow (N,)."""
+        found: tuple[Tensor, Tensor] = self.coupling(x)
+        return found
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Bend back."""
+        return self.coupling.inverse(y)
+
+    def parted(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Part the channels: what goes on, and what is done."""
+        return self.coupling.halves(y)
+
+    def joined(self, kept: Tensor, done: Tensor) -> Tensor:
+        """Put the channels together again."""
+        return self.coupling.whole(kept, done)

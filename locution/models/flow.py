@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from locution.errors import UserError, require
-from locution.models.couplings import Coupling
+from locution.models.couplings import Coupling, FactorOut
 from locution.models.invertible import ActNorm, InvertibleLinear, Logit, Squeeze
 
 Mixing = Literal["linear", "swap"]
@@ -56,24 +56,40 @@ class Flow(nn.Module):
             kind = str(x.dtype).removeprefix("torch.")
             raise UserError(f"the flow got {kind} of {tuple(x.shape)}; allowed: fractions of (N, {self.wanted()}).")
         total: Any = 0.0
+        done: list[Tensor] = []
         y = x if len(self.shape) == 3 else x.flatten(1)
         for step in self.steps:
             y, grown = step(y)
+            if isinstance(step, FactorOut):
+                y, ready = step.parted(y)
+                done.append(ready.flatten(1))
             total = total + grown
-        return y.flatten(1), total
+        return torch.cat([*done, y.flatten(1)], 1) if done else y.flatten(1), total
 
     def inverse(self, latent: Tensor) -> Tensor:
         """Go from noise to data: (N, D) -> (N, *shape)."""
-        y = latent.view(len(latent), *self.inner()) if len(self.shape) == 3 else latent
+        shapes = self.shapes()
+        parts = list(torch.split(latent, [math.prod(shape) for shape in shapes], 1))
+        y: Tensor = parts.pop().view(len(latent), *shapes.pop())
         for step in reversed(self.steps):
+            if isinstance(step, FactorOut):
+                y = step.joined(y, parts.pop().view(len(latent), *shapes.pop()))
             y = step.inverse(y)  # type: ignore[operator]
         return y.view(len(y), *self.shape)
 
-    def inner(self) -> tuple[int, int, int]:
-        """The shape of pictures behind all squeezing."""
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what is factored out on the way, and of what is left at the end: the parts of a latent."""
+        if len(self.shape) != 3:
+            return [(math.prod(self.shape),)]
+        done: list[tuple[int, ...]] = []
         channels, height, width = self.shape
-        times = sum(isinstance(step, Squeeze) for step in self.steps)
-        return channels * 4**times, height // 2**times, width // 2**times
+        for step in self.steps:
+            if isinstance(step, Squeeze):
+                channels, height, width = 4 * channels, height // 2, width // 2
+            elif isinstance(step, FactorOut):
+                done.append((step.bent, height, width))
+                channels = step.kept
+        return [*done, (channels, height, width)]
 
     def wanted(self) -> str:
         """Write the shape of an input."""
@@ -87,6 +103,7 @@ class Flow(nn.Module):
             if isinstance(step, ActNorm):
                 step.initialise(y)
             y, _ = step(y)
+            y = step.parted(y)[0] if isinstance(step, FactorOut) else y
 
     def sample(self, count: int, draw: torch.Generator, temperature: float = 1.0) -> Tensor:
         """Draw new examples (count, *shape); below 1 the temperature keeps nearer to the likeliest."""
@@ -142,7 +159,8 @@ class FlowModel:
     and shifts one half, spline bends it along a rising curve of `bins` pieces. `widths`: of the hidden layers of the
     network in each coupling. `mixing`: linear, by an invertible 1x1 convolution; or swap, the halves by turns, as in
     Real NVP. `actnorm`: whether there is any. `bounded`: the data lie from 0 to 1, and are taken to all numbers first.
-    Pictures are squeezed to more channels of half the size, `steps` at each size; all else is one vector.
+    Pictures are squeezed to more channels of half the size, `steps` at each size; all else is one vector. `multiscale`:
+    behind each size but the last, half of the channels are factored out, and the other half goes on.
 
     >>> flow = FlowModel(steps=2).build(inputs=(1, 8, 8), outputs=10)
     >>> flow(torch.zeros(5, 1, 8, 8))["log_likelihood"].shape
@@ -158,6 +176,7 @@ class FlowModel:
     mixing: Mixing = "linear"
     actnorm: bool = True
     bounded: bool = False
+    multiscale: bool = False
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "model.steps", self.steps, "a whole number from 1, usually 4 to 16")
@@ -173,12 +192,17 @@ class FlowModel:
             allowed = "two numbers or more, (D,), or pictures (C, H, W) of even sides"
             raise UserError(f"model flow came upon inputs {inputs}; allowed: {allowed}.")
         stack: list[nn.Module] = [Logit()] if self.bounded else []
+        if not pictures and self.multiscale:
+            raise UserError(f"model.multiscale is true for inputs {inputs}; allowed: false, or pictures (C, H, W).")
         if not pictures:
             return Flow(inputs, [*stack, *self.stage(size, False)])
-        channels = inputs[0]
-        for _ in range(squeezes(inputs)):
+        channels, times = inputs[0], squeezes(inputs)
+        for number in range(times):
             channels *= 4
             stack += [Squeeze(), *self.stage(channels, True)]
+            if self.multiscale and number < times - 1:
+                stack.append(FactorOut(channels, conditioner(self.widths, True)))
+                channels -= channels // 2
         return Flow(inputs, stack)
 
     def stage(self, channels: int, pictures: bool) -> list[nn.Module]:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from locution.errors import UserError
-from locution.models.couplings import Coupling, affine, affine_inverse, along, knots, spline, spline_inverse
+from locution.models.couplings import Coupling, FactorOut, affine, affine_inverse, along, knots, spline, spline_inverse
 from locution.models.flow import Flow, FlowModel, squeezes
 from locution.models.invertible import ActNorm, InvertibleLinear, Logit, Squeeze
+from locution.tasks.density_judged import jacobian_error
 
 KINDS = [
     {"coupling": "affine", "mixing": "linear"},
@@ -36,6 +37,58 @@ def shaken(settings: dict[str, object], shape: tuple[int, ...], seed: int = 0) -
             inside = parameter[0].numel() if parameter.dim() > 1 else 1
             parameter.add_((0.2 if "network" in name else 0.1) * torch.randn(parameter.shape) / inside**0.5)
     return flow.eval()
+
+
+LARGE = [((1, 8, 8), 1), ((3, 4, 6), 0), ((2, 16, 8), 1), ((1, 16, 16), 2)]  # and how often something is factored out
+
+
+@pytest.mark.parametrize("settings", KINDS[::2], ids=lambda s: "-".join(map(str, s.values())))
+@pytest.mark.parametrize(("shape", "times"), LARGE, ids=str)
+def test_a_multiscale_flow_is_undone_and_states_its_volumes(
+    settings: dict[str, object], shape: tuple[int, ...], times: int
+) -> None:
+    flow = shaken({**settings, "multiscale": True}, shape)
+    assert sum(isinstance(step, FactorOut) for step in flow.steps) == times
+    x = torch.rand(20, *shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    latent, _ = flow.encode(x)
+    assert latent.shape == (20, math.prod(shape))
+    assert sum(map(math.prod, flow.shapes())) == math.prod(shape)
+    assert len(flow.shapes()) == times + 1
+    assert (flow.inverse(latent) - x).abs().max() <= 1e-5
+    if math.prod(shape) <= 72:
+        assert jacobian_error(flow, x[:2]) < 1e-9
+
+
+def test_what_is_factored_out_is_noise_given_the_half_that_goes_on() -> None:
+    flow = shaken({"multiscale": True}, (1, 8, 8))
+    (at,) = [number for number, step in enumerate(flow.steps) if isinstance(step, FactorOut)]
+    x = torch.rand(4, 1, 8, 8)
+    y = x
+    for step in flow.steps[:at]:
+        y, _ = step(y)
+    split: Any = flow.steps[at]
+    scale, shift = split.coupling.said(y[:, :2])
+    latent = flow.encode(x)[0]
+    torch.testing.assert_close(latent[:, :32].view(4, 2, 4, 4), y[:, 2:] * scale.exp() + shift)
+    rest = y[:, :2]  # the half that goes on, alone, decides the rest
+    for step in flow.steps[at + 1 :]:
+        rest, _ = step(rest)
+    torch.testing.assert_close(latent[:, 32:], rest.flatten(1))
+
+
+def test_actnorms_behind_a_split_begin_with_what_goes_on() -> None:
+    torch.manual_seed(0)
+    flow = FlowModel(steps=2, widths=(8,), multiscale=True).build((1, 8, 8), 10)
+    x = 3 + 2 * torch.rand(200, 1, 8, 8)
+    flow.initialise(x)
+    latent = flow.encode(x)[0]
+    assert latent.mean().abs() < 0.3
+    assert 0.5 < latent.std() < 2
+
+
+def test_only_pictures_have_scales() -> None:
+    with pytest.raises(UserError, match=r"model\.multiscale is true for inputs \(2,\)"):
+        FlowModel(multiscale=True).build((2,), 0)
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda s: "-".join(map(str, s.values())))
