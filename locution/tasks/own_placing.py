@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from locution.data.dataset import Dataset
 from locution.data.own.words import FIRST, TextReader
 from locution.errors import UserError, unknown
 from locution.tasks.abilities import Embedding
@@ -37,12 +38,18 @@ def own_embedding(reader: Any, model: nn.Module, recipe: Recipe, inputs: Sequenc
     if inputs:
         data = replace(data, reader=lambda text: reader.read([text])[1][0])
     found = placed(data, inputs, part, place)
-    if isinstance(reader, TextReader) and reader.pieces == "words" and not inputs:
-        ids = getattr(data, part).inputs
-        return replace(
-            found, names=[f"{name} {written(row, reader)}" for name, row in zip(found.names, ids, strict=True)]
-        )
+    if isinstance(reader, TextReader) and reader.pieces == "words":
+        return replace(found, names=[saying(name, data, reader) for name in found.names])
     return found
+
+
+def saying(name: str, data: Dataset, reader: TextReader) -> str:
+    """Put what a text says behind its name, where it is one of the data: test:3 "the first words ..."."""
+    example = EXAMPLE.match(name)
+    if not example:
+        return name
+    held: Any = getattr(data, example.group(1))
+    return f"{name} {written(held.inputs[int(example.group(2))], reader)}"
 
 
 def written(row: Tensor, reader: TextReader) -> str:
@@ -82,4 +89,5 @@ def word_embedding(model: nn.Module, reader: Any, inputs: Sequence[str]) -> Embe
         if word.lower() not in places:
             near = str(unknown("word that was learnt", word, reader.words)).split(" Allowed:")[0]
             raise UserError(f"{near} Allowed: the {len(places):,} words that came in training.")
-    return Embedding(weights[[places[word.lower()] for word in inputs]], list(inputs))
+    known = [word.lower() for word in inputs]
+    return Embedding(weights[[places[word] for word in known]], known)
