@@ -13,8 +13,9 @@ from locution.engine.random import generator
 
 
 class WithNoise:
-    """Batches with noise beside them, as many rows as there are examples: what a generator starts from.
+    """The noise of a generator is a few numbers drawn by chance, from which it makes an example, another from others.
 
+    These are batches with noise beside them, as many rows as there are examples.
     It belongs to the whole batch: micro-batches, other processes and a second pass over the batch see the same noise,
     each its own rows of it, and a run that is resumed goes on with what would have come.
 

@@ -54,7 +54,9 @@ def majority_vote(numbers: Tensor, causes: Tensor, latents: int, factors: int) -
 def factor_vae_score(
     codes: Tensor, factors: Tensor, *, seed: int = 0, learnt: int = 800, judged: int = 800, batch: int = 64
 ) -> Tensor:
-    """The FactorVAE score says how often the cause that was held still can be told from which number of the code then
+    """A disentangled representation names each cause of the data by a number of its own: one moves, the others rest.
+
+    The FactorVAE score says how often the cause that was held still can be told from which number of the code then
     varies least.
 
     Parameters

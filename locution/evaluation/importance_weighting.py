@@ -47,7 +47,10 @@ def log_weights(answer: Mapping[str, Tensor], x: Tensor, elbo: ELBO) -> Tensor:
 
 
 def log_likelihood(model: nn.Module, x: Tensor, elbo: ELBO, draws: int = 100, seed: int = 0) -> Tensor:
-    """Estimate how likely each input is to a variational autoencoder: (N,), in nats, by the importance-weighted bound.
+    """The marginal likelihood (evidence) says how likely an input is under a model, whatever its hidden causes were.
+
+    Its logarithm is estimated from below by the importance-weighted bound, for each input of a variational autoencoder:
+    (N,), in nats.
 
     draws: of the causes of each input; more come closer from below. seed: of the draws.
 

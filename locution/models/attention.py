@@ -48,8 +48,9 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention answers a question with a mean of values, each counted by how well its key fits the question.
 
-    softmax(Q K^T / sqrt(d)) V, by the letter: `attend` computes the same by faster kernels. query (..., T, d), key
-    (..., S, d), value (..., S, e), mask as in `attention_weights`; returns (..., T, e).
+    softmax(Q K^T / sqrt(d)) V, by the letter: `attend` computes the same by faster kernels. Questions (queries) and
+    keys of one sequence make self-attention, those of two cross-attention. query (..., T, d), key (..., S, d), value
+    (..., S, e), mask as in `attention_weights`; returns (..., T, e).
 
     >>> key = torch.tensor([[9.0, 0.0], [0.0, 9.0]])
     >>> attention(9 * torch.tensor([[1.0, 0.0]]), key, torch.tensor([[5.0], [7.0]]))  # the first key fits

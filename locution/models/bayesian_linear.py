@@ -25,7 +25,7 @@ def powers(x: Tensor, degree: int) -> Tensor:
 
 def exact_posterior(features: Tensor, targets: Tensor, noise: float, prior: float) -> tuple[Tensor, Tensor]:
     """The posterior of a linear model with Gaussian noise is Gaussian again, and known in closed form: the prior is
-    conjugate.
+    conjugate. A prior says how likely weights are before one has looked at data, a posterior how likely afterwards.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def receptive_field(kernel: int, dilations: Sequence[int]) -> int:
 def gated_activation(signal: Tensor, gate: Tensor) -> Tensor:
     """A gated activation multiplies what a filter found by how much another filter lets through.
 
-    tanh(signal) x sigmoid(gate), of one shape.
+    tanh(signal) x sigmoid(gate), of one shape; without the tanh it is a gated linear unit (GLU).
 
     >>> gated_activation(torch.tensor([0.5, 0.5]), torch.tensor([-100.0, 100.0]))  # shut, open: tanh(0.5)
     tensor([0.0000, 0.4621])
@@ -175,7 +175,9 @@ def graded(vocabulary: int, width: int) -> Tensor:
 
 
 def influence(net: DilatedNet, inputs: Tensor, at: int = -1) -> Tensor:
-    """Measure how much each step of sequences moves the answer at one step: the size of the gradient, (T,).
+    """The effective receptive field says how much each earlier step really moves an answer: the size of its gradient.
+
+    Measured over sequences for the answer at one step: (T,), a mean.
 
     Exactly those within the receptive field do, unless a gradient is zero by chance.
 

@@ -41,7 +41,9 @@ class Queues:
 
 @torch.no_grad()
 def next_step(net: DilatedNet, inputs: Tensor, queues: Queues) -> Tensor:
-    """Take one step of each sequence: inputs (N,) or (N, features) in, answers (N, outputs) out.
+    """Incremental generation computes each new step from results that were kept in queues, and reads nothing twice.
+
+    Takes one step of each sequence: inputs (N,) or (N, features) in, answers (N, outputs) out.
 
     The same as the network's answer at that step, read from the beginning. The queues move on.
 

@@ -16,7 +16,8 @@ def filtered(pictures: Tensor, weights: Tensor) -> Tensor:
     """A filter (kernel) is a small grid of weights that slides over a picture and says where its pattern is found.
 
     At each place the pixels beneath are multiplied by the weights and added up: large where the pixels look like the
-    filter. Nothing is added at the rim, so that the picture becomes smaller by the filter's size less one.
+    filter; what it found where is its feature map. Nothing is added at the rim, so that the picture becomes smaller by
+    the filter's size less one.
 
     Parameters
     ----------

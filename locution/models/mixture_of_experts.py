@@ -16,9 +16,10 @@ from locution.models.routing import Routing, biased_gates, router_logits
 
 
 class MixtureOfExperts(nn.Module):
-    """A mixture of experts has many small networks side by side, and a router that sends each input to a few of them.
+    """A shared expert works on every input, beside the few of many experts to which a router sends each.
 
-    So a network can know much and yet compute little: the work grows with the experts that are chosen, not with those
+    What all need is learnt there once. This is the layer, a mixture of experts: many small networks side by side. So a
+    network can know much and yet compute little: the work grows with the experts that are chosen, not with those
     that there are. y = shared(x) + sum over the chosen of gate_i expert_i(x), each expert W2 GELU(W1 x). The gates are
     the router's largest probabilities over their sum (a single one: as it is). `correction` shifts whom the router
     chooses, never how much they count (see `bias_balancing`).

@@ -41,7 +41,8 @@ def max_pooling(pictures: Tensor, side: int = 2) -> Tensor:
 def average_pooling(pictures: Tensor, side: int = 2) -> Tensor:
     """Average pooling puts the mean of each square of neighbours in their place: how much of a feature was there.
 
-    Parameters and result are those of `max_pooling`; a gradient goes to all numbers of a square alike.
+    Parameters and result are those of `max_pooling`; a gradient goes to all numbers of a square alike. With one square
+    for the whole picture it is global average pooling.
 
     >>> import torch
     >>> average_pooling(torch.tensor([[1.0, 5.0, 0.0, 2.0], [3.0, 3.0, 4.0, 2.0]]))  # 12 / 4 and 8 / 4

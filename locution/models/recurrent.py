@@ -127,9 +127,9 @@ def check(kind: str, reads: str, memory: str, bend: str) -> None:
 class RecurrentModel:
     """A recurrent network reads a sequence one step at a time, and carries a state along that remembers what came.
 
-    The data say how many steps (T, F) an example has, or rows and columns (1, T, F), and how many numbers an answer.
-    `hidden`, `kind`, `layers`, `reads`, `memory`, `dropout`, `bend` and `forget` are those of
-    `Recurrent`.
+    The state is its hidden state; the gradient runs back through all steps (backpropagation through time). The data say
+    how many steps (T, F) an example has, or rows and columns (1, T, F), and how many numbers an answer. `hidden`,
+    `kind`, `layers`, `reads`, `memory`, `dropout`, `bend` and `forget` are those of `Recurrent`.
 
     >>> model = RecurrentModel(hidden=8).build(inputs=(30, 2), outputs=1)
     >>> model(torch.zeros(5, 30, 2)).shape

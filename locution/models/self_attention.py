@@ -14,8 +14,9 @@ BASE = 10_000.0  # of rotary positions: the last pair turns by about one over it
 def turned(x: Tensor, start: int = 0, base: float = BASE) -> Tensor:
     """Rotary positions turn each pair of a vector's numbers by an angle that grows with its place in the sequence.
 
-    The product of two turned vectors then depends on how far apart their places are, not on where they are. x (..., T,
-    d), d even, the places counted from `start`; the first pair turns by 1 radian a place, the last by about 1 / base.
+    Attention by itself knows no order: a positional encoding tells it, here by the angle. The product of two turned
+    vectors then depends on how far apart their places are, not on where they are. x (..., T, d), d even, the places
+    counted from `start`; the first pair turns by 1 radian a place, the last by about 1 / base.
 
     >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     >>> turned(x)  # the second by one radian: cos 1, sin 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import unicodedata
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -56,12 +57,13 @@ class Term:
 
 
 def plain(name: str) -> str:
-    """Write a name the way it is looked up.
+    """Write a name the way it is looked up: without capitals and accents.
 
-    >>> plain("Sharpness-Aware Minimisation")
-    'sharpness_aware_minimisation'
+    >>> plain("Sharpness-Aware Minimisation"), plain("Fréchet distance")
+    ('sharpness_aware_minimisation', 'frechet_distance')
     """
-    return "_".join(name.lower().replace("-", " ").replace("_", " ").split())
+    letters = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    return "_".join(letters.lower().replace("-", " ").replace("_", " ").split())
 
 
 @cache
