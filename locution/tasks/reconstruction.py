@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from locution.recipe import Recipe
 
 OBJECTIVES = (ELBO, FactorVAE, ReconstructionError)
+CHUNK = 256  # examples that are made at once
+SHEET = 480  # of those drawn that a picture shows, twelve in a row
 
 
 @dataclass(frozen=True)
@@ -141,19 +143,15 @@ class Reconstruction(WeightsKept):
         if isinstance(model, Autoencoder):
             allowed = "a variational one, such as locution train digits/vae"
             raise UserError(f"{folder} is a plain autoencoder, whose codes nobody can draw; allowed: {allowed}.")
-        stream = generator(seed, "samples")
-        with torch.no_grad():
-            if isinstance(model, VAE):
-                made = model.sample(count, stream, wishes.spread)
-            else:
-                require(wishes.spread == 1.0, "sampling.spread", wishes.spread, "1: these causes are choices")
-                made = model.sample(count, stream)
+        if not isinstance(model, VAE):
+            require(wishes.spread == 1.0, "sampling.spread", wishes.spread, "1: these causes are choices")
+        made = new_ones(model, count, seed, *([wishes.spread] if isinstance(model, VAE) else []))
         values = made.sigmoid() if is_binary(objective) else made
         galleries = []
         if are_pictures(values):
-            galleries = [
-                Gallery("Samples", in_rows(flat(values), 12), f"{count} made from causes drawn by seed {seed}")
-            ]
+            some = flat(values[:SHEET])
+            note = f"{count if len(some) == count else f'the first {SHEET} of {count}'} made from causes drawn by seed {seed}"
+            galleries = [Gallery("Samples", in_rows(some, 12), note)]
         return Samples(values, galleries)
 
     def embed(self, recipe: Recipe, folder: Path, inputs: Sequence[str], part: str) -> Embedding:
@@ -211,3 +209,22 @@ def without_answers(data: Dataset, binary: bool) -> Dataset:
 
     parts = {name: bare(getattr(data, name)) for name in ("train", "development", "test")}
     return replace(data, **parts, labels=(), factors=(), outputs=int(np.prod(data.inputs)))
+
+
+def new_ones(model: Any, count: int, seed: int, *spread: float) -> Tensor:
+    """Make so many new inputs, a part after the other: (count, *shape), before the sigmoid.
+
+    The same seed makes the same, few or many.
+
+    >>> from locution.models.vae import VAEModel
+    >>> model = VAEModel(latents=2).build((1, 8, 8), 1)
+    >>> torch.allclose(new_ones(model, 300, 0)[:2], new_ones(model, 2, 0))
+    True
+    """
+    parts = []
+    with torch.no_grad():
+        for begin in range(0, count, CHUNK):
+            # always as many: few numbers are drawn in another way than many
+            made = model.sample(CHUNK, generator(seed, "samples", begin), *spread)
+            parts.append(made[: count - begin].cpu())
+    return torch.cat(parts)

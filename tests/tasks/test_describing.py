@@ -106,6 +106,11 @@ def test_samples_are_new_examples_and_a_plain_autoencoder_has_none(runs: dict[st
     assert torch.equal(one.values, same.values)
     assert not torch.equal(one.values, other.values)
     assert one.galleries[0].pictures.shape == (2, 12, 8, 8)
+    many = task.sample(recipe, folder, 600, 0, CausesDrawn())
+    torch.testing.assert_close(many.values[:14], one.values)
+    assert many.values.unique(dim=0).shape[0] == 600
+    assert many.galleries[0].pictures.shape == (40, 12, 8, 8), "a person looks at some"
+    assert "the first 480 of 600" in many.galleries[0].note
     alike = task.sample(recipe, folder, 14, 0, CausesDrawn(spread=0.0)).values
     assert torch.equal(alike[0], alike[1])
     assert task.sample(*asked(runs["factor"])[1:], 2, 0, CausesDrawn()).values.shape == (2, 1, 8, 8)
