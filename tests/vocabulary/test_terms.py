@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from locution.errors import UserError
@@ -32,6 +34,30 @@ def test_every_spelling_leads_to_one_term() -> None:
     for term in TERMS:
         for spelling in {lookup.plain(s) for s in (term.name, term.title, *term.aliases)}:
             assert owners.setdefault(spelling, term.name) == term.name, spelling
+
+
+def test_no_entry_hides_another_of_the_same_name() -> None:
+    listed = re.findall(r"^(\w+):", lookup.TERMS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(lookup.terms())
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("evidence lower bound", "elbo"),
+        ("Generative Adversarial Network", "gan"),
+        ("Fréchet distance", "frechet_distance"),
+        ("evidence", "marginal_likelihood"),
+        ("KV cache", "key_value_cache"),
+        ("hidden state", "recurrent"),
+        ("cell state", "lstm"),
+        ("Sobel", "edge_detection"),
+        ("feature map", "filter"),
+        ("hinge loss", "hinge_gan"),
+    ],
+)
+def test_what_people_say_leads_to_the_term(said: str, name: str) -> None:
+    assert lookup.find(said).name == name
 
 
 def test_a_misspelt_term_offers_the_nearest() -> None:
