@@ -40,11 +40,14 @@ def data(size: int = 20) -> TensorBatches:
     return TensorBatches(x, x[:, :3].argmax(1), batch_size=size)
 
 
-def fit(method: Method | None, steps: int = 30, **settings: object) -> nn.Module:
+def engine(method: Method | None, **settings: object) -> Engine:
     turn = Turn(CrossEntropy(), partial(torch.optim.SGD, lr=0.1))
     methods = [] if method is None else [method]
-    engine = Engine(network(), turn, methods, device="cpu", **settings)  # type: ignore[arg-type]
-    return engine.fit(data(), steps=steps).model
+    return Engine(network(), turn, methods, device="cpu", **settings)  # type: ignore[arg-type]
+
+
+def fit(method: Method | None, steps: int = 30, **settings: object) -> nn.Module:
+    return engine(method, **settings).fit(data(), steps=steps).model
 
 
 def largest(model: nn.Module, inputs: Tensor) -> float:

@@ -58,6 +58,42 @@ def test_energies_and_chances_are_those_of_all_states_counted() -> None:
     torch.testing.assert_close(made.visible_chances(all_hidden), given_hidden.T @ all_seen)
 
 
+def test_energies_of_many_units_in_half_precision_are_summed_in_full() -> None:
+    """There are 301 ones to add up, and no bf16 number lies between 300 and 302."""
+    units, weight, bias = torch.ones(1, 301), torch.zeros(2, 301), torch.ones(301)
+    energy = free_energy(units.bfloat16(), weight.bfloat16(), bias.bfloat16(), torch.zeros(2).bfloat16())
+    assert energy.dtype == torch.float32
+    assert energy.item() == pytest.approx(-301 - 2 * math.log(2), abs=0.01)
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
+def test_a_unit_without_a_chance_never_fires_and_a_certain_one_does(
+    number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, number))
+    assert fire(torch.tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
+
+
+def test_what_a_pass_says_is_chances_of_hidden_units_what_they_make_again_and_energies() -> None:
+    made, x = machine(6, 3), states(6)[5:9]
+    said = made(x)
+    hidden = torch.sigmoid(x @ made.weight.T + made.hidden)
+    torch.testing.assert_close(said["hidden"], hidden)
+    torch.testing.assert_close(said["outputs"], hidden @ made.weight + made.visible)  # before the sigmoid
+    torch.testing.assert_close(said["free_energy"], made.energy(x))
+
+
+def test_first_weights_reach_to_one_over_the_root_of_what_is_seen() -> None:
+    torch.manual_seed(0)
+    made = BoltzmannModel(hidden=50, chains=7).build((1, 8, 8), 0)
+    assert 0.9 / 8 < float(made.weight.detach().abs().max()) <= 1 / 8
+    assert abs(float(made.weight.detach().mean())) < 0.01
+    assert not made.visible.any()
+    assert not made.hidden.any()
+    assert made.chains.shape == (7, 64)
+    assert set(made.chains.unique().tolist()) == {0.0, 1.0}
+
+
 @pytest.mark.parametrize(("seen", "hidden"), [(4, 3), (3, 7), (1, 1), (9, 17)])
 def test_the_partition_function_is_counted_over_either_side(seen: int, hidden: int) -> None:
     made = machine(seen, hidden)

@@ -1,4 +1,4 @@
-"""Tasks and choices shared out among two processes give the update of one."""
+"""Tasks, choices and the load of experts shared out among two processes give the update of one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     main(one)
-    for name in ("maml", "gumbel"):
+    for name in ("maml", "gumbel", "experts"):
         shared, alone = load_file(both / f"{name}.safetensors"), load_file(one / f"{name}.safetensors")
         assert shared.keys() == alone.keys()
         for key in alone:

@@ -246,6 +246,14 @@ def test_nothing_to_save_is_said(tmp_path: Path) -> None:
         save_adapter(network(), tmp_path)
 
 
+@pytest.mark.parametrize("other", [{"rank": 3}, {"alpha": 4.0}, {"dropout": 0.5}], ids=str)
+def test_layers_of_different_settings_do_not_go_into_one_adapter(tmp_path: Path, other: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"rank": 2, "alpha": 8.0, "dropout": 0.0}
+    model = add_lora(add_lora(network(), "0", **settings), "2", **settings | other)
+    with pytest.raises(UserError, match="differ in rank, alpha or dropout; allowed: one setting for all"):
+        save_adapter(model, tmp_path)
+
+
 # Freezing --------------------------------------------------------------------------------------------------
 
 

@@ -278,6 +278,21 @@ def test_what_does_not_fit_is_one_line() -> None:
         model(torch.zeros(8, dtype=torch.int64))
 
 
+def test_a_language_model_is_built_as_its_settings_say() -> None:
+    settings = LanguageModel(
+        causal=False, width=8, layers=3, heads=4, context=20, positions="learned", dropout=0.25, vocabulary=50
+    )
+    model = settings.build((8,), 30)
+    blocks: Any = model.blocks
+    assert (model.causal, model.context, tuple(model.embedding.weight.shape)) == (False, 20, (50, 8))
+    assert [(one.attention.causal, one.attention.heads, one.dropout.p) for one in blocks.blocks] == [
+        (False, 4, 0.25)
+    ] * 3
+    assert (tuple(blocks.positions.shape), blocks.dropout.p) == ((20, 8), 0.25)
+    plain = LanguageModel(width=8, heads=2).build((8,), 30)
+    assert (plain.causal, plain.context, len(plain.embedding.weight), plain.blocks.positions) == (True, 8, 30, None)
+
+
 def test_a_gated_network_is_the_formula_by_hand() -> None:
     torch.manual_seed(0)
     net, x = GatedFeedForward(4, 6), torch.randn(3, 4)
