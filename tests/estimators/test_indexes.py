@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from locution.data.digits import read_digits
-from locution.estimators.neighbours import NearestNeighbours
+from locution.estimators import indexes
+from locution.estimators.neighbours import NearestNeighbours, recall
 
 
 def digits() -> tuple[Any, Any]:
@@ -63,3 +64,24 @@ def test_settings_reach_the_index() -> None:
         cells = found.index  # type: ignore[attr-defined]
         assert (cells.nprobe, cells.nlist, cells.pq.M, found.shortlist) == wanted  # type: ignore[attr-defined]
     assert cells.pq.nbits == 8  # of 300 points: 256 entries in a code book
+
+
+@pytest.mark.parametrize("index", ["hnsw", "ivf_pq"])
+def test_points_far_out_are_told_apart_in_single_precision(index: str) -> None:
+    pytest.importorskip("faiss")
+    rows, _ = digits()  # whole numbers to 16; at 1e8 single precision knows steps of 8
+    truth = NearestNeighbours().fit(rows[300:]).kneighbors(rows[:300], 10)[1]
+    found = NearestNeighbours(index=index).fit(rows[300:] + 1e8).kneighbors(rows[:300] + 1e8, 10)[1]
+    assert recall(found, truth) >= 0.95
+
+
+def test_of_equally_near_ones_the_first_comes_first_and_few_points_are_compared_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = np.array([[5, 3, 1, 4, 0, 2]]).repeat(3, 0)
+    assert indexes.ranked(np.zeros((3, 2)), np.ones((6, 2)), places, 4)[1].tolist() == [[0, 1, 2, 3]] * 3
+    many = np.arange(400)[None, ::-1]
+    assert indexes.ranked(np.zeros((1, 1)), np.ones((400, 1)), many, 400)[1].tolist() == [list(range(400))]
+    monkeypatch.setattr(indexes, "BLOCK", 3)  # less than a single row needs
+    points = np.arange(10.0)[:, None]
+    assert NearestNeighbours(1).fit(points).kneighbors(points + 0.1)[1][:, 0].tolist() == list(range(10))

@@ -95,6 +95,9 @@ def test_neighbours_are_shown_of_those_first_whom_the_embedding_helps_most() -> 
     assert torch.equal(beside[:, 0], rows[:, 0])  # the same pictures are asked for
     assert beside[0].tolist() == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0]
     assert judged.neighbours_shown(vectors, pixels[:, :, :1], classes) == []
+    one_place, by_pixels = judged.neighbours_shown(torch.zeros(10, 1), pixels, classes)
+    first, itself = (torch.as_tensor(shown.pictures)[:, 0, 0, 0] for shown in (one_place, by_pixels))
+    assert torch.equal(first, itself)  # also where others lie in the very same place
 
 
 def test_both_sides_of_the_head_are_measured_alike() -> None:
