@@ -156,9 +156,17 @@ class Tokenizer:
         """
         if token < FIRST:
             return MARKS[token]
-        spelled = self.spelled[token]
-        name = spelled.decode("utf-8", "replace").replace(" ", "␣").replace("\n", "⏎")
-        return name if name.isprintable() and "\N{REPLACEMENT CHARACTER}" not in name else "x" + spelled.hex().upper()
+        name = self.spelled[token].decode("utf-8", "replace").replace(" ", "␣").replace("\n", "⏎")
+        return name if self.readable(token) else "x" + self.spelled[token].hex().upper()
+
+    def readable(self, token: int) -> bool:
+        """Say whether a token is whole letters that a person can read; parts of letters and controls are not.
+
+        >>> [Tokenizer([]).readable(token) for token in (34, 12, 200)]  # a space, a new line, a part of a letter
+        [True, True, False]
+        """
+        name = self.spelled[token].decode("utf-8", "replace").replace("\n", "⏎")
+        return name.isprintable() and "\N{REPLACEMENT CHARACTER}" not in name
 
     def sizes(self) -> list[int]:
         """Count the bytes of each token."""

@@ -28,8 +28,9 @@ def placed_tokens(task: WeightsKept, recipe: Recipe, folder: Path, inputs: Seque
 def token_embedding(model: LanguageTransformer, tokenizer: Tokenizer, inputs: Sequence[str] = ()) -> Embedding:
     """Give each token its vector, of length 1, so that distance is angle; a word of several tokens has their mean.
 
-    inputs: words; none for all tokens, the marks left out. A word is read with the space that stands before it in a
-    text, if that makes one token.
+    inputs: words; none for all tokens, without the marks and without bytes that are no letter by themselves: few texts
+    hold those, so that they lie where chance put them. A word is read with the space that stands before it in a text,
+    if that makes one token.
 
     >>> _ = torch.manual_seed(0)
     >>> tokenizer = Tokenizer([])  # every byte for itself
@@ -43,8 +44,8 @@ def token_embedding(model: LanguageTransformer, tokenizer: Tokenizer, inputs: Se
     """
     vectors = model.embedding.weight.detach().float().cpu()
     if not inputs:
-        names = [tokenizer.name(token) for token in range(FIRST, len(tokenizer))]
-        return Embedding(functional.normalize(vectors[FIRST:], dim=1), names)
+        named = {token: tokenizer.name(token) for token in range(FIRST, len(tokenizer)) if tokenizer.readable(token)}
+        return Embedding(functional.normalize(vectors[list(named)], dim=1), list(named.values()))
     found, names = [], []
     for text in inputs:
         tokens = min((tokenizer.encode(form) for form in (f" {text.strip()}", text)), key=len)
