@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ def _run(entry: Entry) -> None:
         from locution import runs
 
         print(f"\n$ locution train {entry.term.recipe}")
-        runs.train(*entry.term.recipe.split())
+        runs.train(*shlex.split(entry.term.recipe))
 
 
 def _table(head: list[str], rows: Sequence[tuple[str, ...]]) -> None:
