@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from locution.reporting.charts import (
     dot,
     legend,
     letters,
+    log_ticks,
     rule,
     scale,
     short,
@@ -39,23 +42,48 @@ def graph(one: Graph) -> Html:
     >>> picture.count("<path"), picture.count("<circle")
     (1, 1)
     """
-    across = [value for xs, _ in (*one.lines.values(), one.points) for value in xs]
-    up = [value for _, ys in (*one.lines.values(), one.points) for value in ys if np.isfinite(value)]
-    pad = 0.06 * (max(up) - min(up)) or 1.0
-    low, high = min(up) - pad, max(up) + pad
-    x, y = scale(min(across), max(across), LEFT, WIDTH - RIGHT), scale(low, high, HEIGHT - BOTTOM, TOP)
+    lines = {name: _seen(some, one.log) for name, some in one.lines.items()}
+    points = _seen(one.points, one.log)
+    every = [pair for some in (*lines.values(), points) for pair in some]
+    if not every:
+        return tag("p", "Nothing was measured.", class_="quiet")
+    first, last = min(a for a, _ in every), max(a for a, _ in every)
+    low, high = _room(min(b for _, b in every), max(b for _, b in every), "y" in one.log)
+    x = scale(first, last, LEFT, WIDTH - RIGHT, "x" in one.log)
+    y = scale(low, high, HEIGHT - BOTTOM, TOP, "y" in one.log)
     drawn = []
-    for value in ticks(low, high):
-        drawn += [rule(LEFT, y(value), WIDTH - RIGHT, y(value))]
-        drawn += [letters(LEFT - 7, y(value) + 3.5, short(value), anchor="end")]
-    for value in ticks(min(across), max(across)):
-        drawn += [letters(x(value), HEIGHT - BOTTOM + 16, short(value), anchor="middle")]
+    for value in (log_ticks if "y" in one.log else ticks)(low, high):
+        if low <= value <= high:
+            drawn += [rule(LEFT, y(value), WIDTH - RIGHT, y(value))]
+            drawn += [letters(LEFT - 7, y(value) + 3.5, short(value), anchor="end")]
+    for value in (log_ticks if "x" in one.log else ticks)(first, last):
+        if first <= value <= last:
+            drawn += [letters(x(value), HEIGHT - BOTTOM + 16, short(value), anchor="middle")]
     drawn.append(letters((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, one.across, "tick quiet", "middle"))
-    for number, (name, (xs, ys)) in enumerate(one.lines.items()):
-        places = [f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True) if np.isfinite(b)]
-        drawn.append(tag("path", tag("title", name), d="M" + "L".join(places), class_=f"line c{number % 5}"))
-    drawn += [dot(x(a), y(b), "c0", f"{a:.3g}: {b:.3g}") for a, b in zip(*one.points, strict=True)]
+    if one.up:
+        drawn.append(letters(LEFT + 4, TOP - 1, one.up, "tick quiet"))
+    for number, (name, pairs) in enumerate(lines.items()):
+        places = [f"{x(a):.1f} {y(b):.1f}" for a, b in pairs]
+        if len(places) > 1:
+            drawn.append(tag("path", tag("title", name), d="M" + "L".join(places), class_=f"line c{number % 5}"))
+        if one.marked or len(places) == 1:
+            drawn += [dot(x(a), y(b), f"c{number % 5}", f"{name}: {a:.3g}, {b:.3g}") for a, b in pairs]
+    drawn += [dot(x(a), y(b), "c0", f"{a:.3g}: {b:.3g}") for a, b in points]
     return svg(WIDTH, HEIGHT, f"{one.title}: {', '.join(one.lines)} over {one.across}.", *drawn)
+
+
+def _seen(some: tuple[Sequence[float], Sequence[float]], log: str) -> list[tuple[float, float]]:
+    """Leave out what has no place: what is not finite, and what is not above 0 on a logarithmic axis."""
+    pairs = [(float(a), float(b)) for a, b in zip(*some, strict=True) if np.isfinite(a) and np.isfinite(b)]
+    return [(a, b) for a, b in pairs if ("x" not in log or a > 0) and ("y" not in log or b > 0)]
+
+
+def _room(low: float, high: float, log: bool) -> tuple[float, float]:
+    """Leave a little room below the lowest and above the highest."""
+    if log:
+        return low / 1.3, high * 1.3
+    pad = 0.06 * (high - low) or 1.0
+    return low - pad, high + pad
 
 
 def sheet(one: Gallery) -> NDArray[np.uint8]:

@@ -24,13 +24,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph: lines by name, each (x values, y values), over an axis named `across`; points as dots."""
+    """A graph: lines by name, each (x values, y values), over an axis named `across`; points as dots.
+
+    `up` names the other axis where the title does not. `log` names the axes that are logarithmic, "x", "y" or "xy":
+    what is not above 0 is left out there. `marked` draws a dot wherever something was measured.
+    """
 
     title: str
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     points: tuple[Sequence[float], Sequence[float]] = ((), ())
     across: str = "x"
     note: str = ""
+    up: str = ""
+    log: str = ""
+    marked: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from locution.engine.durable import write_bytes
 from locution.errors import UserError, require
 from locution.estimators.neighbours import INDEXES, NearestNeighbours
-from locution.reporting.alone import gallery_png, standing_alone
+from locution.reporting.alone import gallery_png, standing_alone, with_key
 from locution.reporting.drawn import graph
 from locution.reporting.recall_curve import recall_and_speed
 from locution.reporting.results import Gallery
@@ -115,8 +115,8 @@ def curve(task: Task, recipe: Recipe, folder: Path, part: str, out: Path, count:
     drawn = recall_and_speed(points, queries, EFFORTS, count)
     yield f"{'index':<8}{'effort':>8}{f'recall@{count}':>12}{'queries/s':>12}"
     for index, (shares, speeds) in drawn.lines.items():
-        for effort, share, speed in zip(EFFORTS[index], shares, speeds, strict=True):
-            usual = {"hnsw": 128, "ivf_pq": 16}[index] == effort
+        for effort, share, speed in zip(EFFORTS.get(index, ("",)), shares, speeds, strict=True):
+            usual = {"hnsw": 128, "ivf_pq": 16}.get(index) == effort
             yield f"{index:<8}{effort:>8}{share:>12.4f}{speed:>12,.0f}{'   its default' if usual else ''}"
-    write_bytes(out, standing_alone(graph(drawn)).encode())
+    write_bytes(out, standing_alone(with_key(graph(drawn), list(drawn.lines))).encode())
     yield f"written: {out}"

@@ -14,7 +14,7 @@ from locution.estimators import indexes
 from locution.estimators.neighbours import NearestNeighbours, recall
 from locution.estimators.parametric import parametric
 from locution.estimators.perceptron import Perceptron
-from locution.reporting.recall_curve import recall_and_speed
+from locution.reporting.recall_curve import recall_and_speed, timed
 
 
 def digits() -> tuple[Any, Any]:
@@ -93,10 +93,24 @@ def test_recall_and_speed_are_measured_for_each_effort() -> None:
     pytest.importorskip("faiss")
     rows, _ = digits()
     drawn = recall_and_speed(rows[100:], rows[:100], {"hnsw": [1, 100], "ivf_pq": [1, 8]})
-    assert list(drawn.lines) == ["hnsw", "ivf_pq"]
-    for shares, speeds in drawn.lines.values():
-        assert 0 < shares[0] < shares[1] <= 1
+    assert list(drawn.lines) == ["hnsw", "ivf_pq", "exact"]
+    for index, (shares, speeds) in drawn.lines.items():
         assert min(speeds) > 0
+        if index == "exact":
+            assert shares == [1.0]
+        else:
+            assert 0 < shares[0] < shares[1] <= 1
+    assert drawn.log == "y"  # queries a second span powers of ten
+    assert drawn.up == "queries a second"
+
+
+def test_what_counts_is_the_fastest_of_three_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 4.0, 10.0, 11.0, 20.0, 22.0])  # 4, 1 and 2 seconds
+    monkeypatch.setattr("locution.reporting.recall_curve.perf_counter", lambda: next(ticks))
+    rows, _ = digits()
+    found, speed = timed(NearestNeighbours().fit(rows[10:]), rows[:10], 3)
+    assert speed == 10.0
+    assert np.array_equal(found, NearestNeighbours().fit(rows[10:]).kneighbors(rows[:10], 3)[1])
 
 
 @pytest.mark.parametrize(

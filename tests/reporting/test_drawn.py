@@ -66,3 +66,33 @@ def test_both_stand_in_the_report_and_names_stay_text(tmp_path: object) -> None:
     assert bad not in page
     assert page.count("data:image/png") == 1
     assert 'id="pictures"' in page
+
+
+def places_of(picture: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', picture)]
+
+
+def test_equal_factors_are_equally_far_apart_on_a_logarithmic_axis() -> None:
+    lines = {"one": ([1.0, 10.0, 100.0], [1e2, 1e3, 1e4])}
+    (a, b), (c, d), (e, f) = places_of(graph(Graph("both", lines, log="xy", marked=True)))
+    assert abs((c - a) - (e - c)) < 0.2
+    assert abs((b - d) - (d - f)) < 0.2
+    assert b > d > f
+    (a, b), (c, d), (e, f) = places_of(graph(Graph("up", lines, log="y", marked=True)))
+    assert (e - c) > 5 * (c - a)
+    assert abs((b - d) - (d - f)) < 0.2
+
+
+def test_what_is_not_above_nothing_has_no_place_on_a_logarithmic_axis() -> None:
+    lines = {"one": ([0.0, 1.0, 2.0, 3.0], [1.0, 0.0, -1.0, 4.0])}
+    assert len(places_of(graph(Graph("up", lines, log="y", marked=True)))) == 2
+    assert len(places_of(graph(Graph("across", lines, log="x", marked=True)))) == 3
+    assert "Nothing was measured" in graph(Graph("none", {"one": ([1.0], [-1.0])}, log="y"))
+
+
+def test_a_line_of_one_point_is_a_dot_and_axes_are_named() -> None:
+    picture = graph(Graph("one", {"a": ([0.0, 1.0], [2.0, 3.0]), "b": ([1.0], [2.5])}, across="effort", up="speed"))
+    assert len(places_of(picture)) == 1
+    assert picture.count("<path") == 1
+    assert ">speed</text>" in picture
+    assert ">effort</text>" in picture

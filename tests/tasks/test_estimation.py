@@ -53,7 +53,7 @@ def test_neighbours_are_judged_as_scikit_learns_are_and_find_with_hnsw_what_is_n
     assert figures["same_as_scikit_learn"]["value"] == 1
     assert figures["recall_of_hnsw"]["low"] >= 0.95
     report = (neighbours.folder / "report.html").read_text()
-    assert "queries a second against recall@10" in report
+    assert "Queries a second against recall@10" in report
 
 
 def test_a_map_is_judged_and_drawn(laid_out: Run) -> None:

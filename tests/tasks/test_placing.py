@@ -263,7 +263,11 @@ def test_the_curve_of_a_run_is_drawn_and_its_default_finds_nearly_all(
     said = capsys.readouterr().out.splitlines()
     (usual,) = [line.split() for line in said if line.startswith("hnsw") and "default" in line]
     assert float(usual[2]) >= 0.95
-    assert (digits.folder / "neighbours-curve.svg").read_text().count("<path") >= 2
+    (exact,) = [line.split() for line in said if line.startswith("exact")]
+    assert float(exact[1]) == 1.0
+    drawn = (digits.folder / "neighbours-curve.svg").read_text()
+    assert drawn.count("<path") >= 2
+    assert all(f">{name}</text>" in drawn for name in ("hnsw", "ivf_pq", "exact"))  # a file has no page to name lines
 
 
 @pytest.mark.parametrize(
