@@ -13,18 +13,13 @@ from locution.engine.batches import TensorBatches
 from locution.engine.random import generator
 from locution.errors import UserError, require
 from locution.losses.basic import IGNORED
-from locution.speech.audio import read_audio
 from locution.speech.mu_law import LEVELS, mu_law
+from locution.speech.own_sounds import RATE, own_sounds, sound_of
 from locution.speech.sentences import KINDS, sentence
 from locution.speech.synthesis import SAMPLE_RATE, draw_utterance, speak
 
-RATE = 8000  # what a telephone carries
 QUIET = 1e-3
-
-
-def sound_of(text: str) -> Tensor:
-    """Read a sound file as mu-law numbers at 8 kHz: (T,)."""
-    return mu_law(torch.from_numpy(read_audio(text, rate=RATE).samples))
+SHARES = (0.15, 0.15)  # of one's own recordings: to tune on, to be judged by
 
 
 def spoken(split: str, count: int, kind: str, seed: int) -> list[Tensor]:
@@ -64,14 +59,26 @@ def one_window_each(sounds: list[Tensor], length: int, draw: torch.Generator) ->
     return torch.stack([sound[start : start + length] for sound, start in zip(long, starts, strict=True)])
 
 
+def spread(rows: Tensor, most: int) -> Tensor:
+    """Keep at most so many rows, evenly spread over all of them: (N, ...).
+
+    >>> spread(torch.arange(10), 3)
+    tensor([0, 3, 6])
+    """
+    return rows if len(rows) <= most else rows[torch.arange(most) * len(rows) // most]
+
+
 @dataclass(frozen=True)
 class SoundData:
     """Samples of speech are to be predicted one after another: 8000 a second, each one of 256 numbers of the mu-law.
 
     The speech is synthesised: `train`, `development` and `test` count sentences, of a `kind`, in voices that are in no
-    two of these parts. Inputs are windows (N, length) of whole numbers, targets (N, length) the samples that follow
-    them. Those to learn from cover their sentences; those held out are one a sentence, longer by `heard` samples that
-    are read before judging begins and that count nowhere. `split` is the seed of all this, apart from the run's own.
+    two of these parts. With `path` the sound is one's own: a folder of recordings or a single one (`own_sounds`); all
+    that is not held out is learnt from, and `development` and `test` say how many windows are judged by at most.
+    Inputs are windows (N, length) of whole numbers, targets (N, length) the samples that follow them. Those to learn
+    from cover their sounds; those held out are longer by `heard` samples that are read before judging begins and that
+    count nowhere: one of each sentence, of one's own recordings as many as there are. `split` is the seed of all this,
+    apart from the run's own.
 
     >>> data = SoundData(train=3, development=1, test=1, length=256, heard=64).load(seed=0)
     >>> data.inputs, data.outputs, data.test.inputs.shape
@@ -88,6 +95,7 @@ class SoundData:
     heard: int = 512
     batch_size: int = 8
     split: int = 0
+    path: str = ""
 
     def __post_init__(self) -> None:
         for name in ("train", "development", "test", "batch_size"):
@@ -97,19 +105,11 @@ class SoundData:
         require(self.kind in KINDS, "data.kind", self.kind, ", ".join(KINDS))
 
     def load(self, seed: int) -> Dataset:
-        """Speak the sentences and cut them up; the run's seed has no part in it."""
-        parts = {}
-        for name, split in (("train", "train"), ("development", "dev"), ("test", "test")):
-            sounds = [mu_law(sound) for sound in spoken(split, getattr(self, name), self.kind, self.split)]
-            draw = generator(self.split, f"windows {name}")
-            more = self.length + 1 + (0 if name == "train" else self.heard)
-            if not any(len(sound) >= more for sound in sounds):
-                raise UserError(f"data.length is {self.length}; allowed: less, the {name} sentences are shorter.")
-            found = windows(sounds, more) if name == "train" else one_window_each(sounds, more, draw)
-            targets = found[:, 1:].clone()
-            if name != "train":
-                targets[:, : self.heard] = IGNORED
-            parts[name] = (found[:, :-1], targets)
+        """Speak the sentences, or read the recordings, and cut them up; the run's seed has no part in it."""
+        sounds, notes = own_sounds(self.path, SHARES, self.split) if self.path else self.synthesised()
+        parts = {name: self.cut(name, found) for name, found in sounds.items()}
+        long = sum(len(sound) for found in sounds.values() for sound in found) / RATE / 60
+        own = f"one's own recordings, {long:.1f} min, at {RATE} samples a second"
         return Dataset(
             TensorBatches(*parts["train"], batch_size=self.batch_size),
             held_out(*parts["development"], batch_size=16),
@@ -117,7 +117,34 @@ class SoundData:
             inputs=(self.length,),
             outputs=LEVELS,
             labels=tuple(map(str, range(LEVELS))),
-            source=f"speech at {RATE} samples a second",
-            notes=("voices and sentences of the test set are in no other part",),
+            source=own if self.path else f"synthetic speech at {RATE} samples a second",
+            notes=tuple(notes),
             reader=sound_of,
         )
+
+    def synthesised(self) -> tuple[dict[str, list[Tensor]], list[str]]:
+        """Speak the sentences of each part."""
+        splits = {"train": "train", "development": "dev", "test": "test"}
+        sounds = {
+            name: [mu_law(sound) for sound in spoken(split, getattr(self, name), self.kind, self.split)]
+            for name, split in splits.items()
+        }
+        return sounds, ["voices and sentences of the test set are in no other part"]
+
+    def cut(self, name: str, sounds: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Cut the sounds of a part into windows (N, length or more), and say what follows each of their samples."""
+        more = self.length + 1 + (0 if name == "train" else self.heard)
+        if not any(len(sound) >= more for sound in sounds):
+            what = f"recordings for the part '{name}'" if self.path else f"{name} sentences"
+            allowed = f"less, the {what} are shorter than {more} samples with those that are only heard"
+            raise UserError(f"data.length is {self.length}; allowed: {allowed}.")
+        if name == "train":
+            found = windows(sounds, more)
+        elif self.path:
+            found = spread(windows(sounds, more), getattr(self, name))
+        else:
+            found = one_window_each(sounds, more, generator(self.split, f"windows {name}"))
+        targets = found[:, 1:].clone()
+        if name != "train":
+            targets[:, : self.heard] = IGNORED
+        return found[:, :-1], targets

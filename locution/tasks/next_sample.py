@@ -21,7 +21,7 @@ from locution.reporting.results import Metric, RunResults, Table
 from locution.speech.audio import write_flac
 from locution.speech.linear_prediction import baselines
 from locution.speech.mu_law import LEVELS, from_mu_law
-from locution.speech.sound_data import RATE
+from locution.speech.own_sounds import RATE
 from locution.tasks.abilities import Samples
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
@@ -93,7 +93,7 @@ class NextSample(WeightsKept):
         assert held is not None
         assert isinstance(data.train, TensorBatches)
         heard = int((held.targets[0] < 0).sum())
-        note = f"{len(held)} held-out sentences, {held.targets.shape[1] - heard} samples of each, in bits"
+        note = f"{len(held)} held-out pieces, {held.targets.shape[1] - heard} samples of each, in bits"
         results = RunResults(recipe.name, recipe.describe, data={"data": data.describe()}, notes=list(data.notes))
         bits = judged_bits(model, held)
         results.metrics.append(bits_metric("bits_per_sample", "the network", bits, note))
@@ -110,7 +110,7 @@ class NextSample(WeightsKept):
         begun = held.inputs[:SHOWN, -model.reach :]
         drawn = draw_sounds(model, len(begun), SoundSampling(seconds=0.125), generator(0, "sound"), begun)
         results.graphs, results.galleries = sound_pictures(model, held, drawn)
-        results.limits.append(f"It was trained on synthetic speech of {RATE} samples a second, one sample at a time.")
+        results.limits.append(f"It was trained on {data.source}, one sample at a time.")
         return results
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from locution.losses.basic import IGNORED, cross_entropy
 from locution.models.dilated import DilatedNet, influence
 from locution.reporting.results import Gallery, Graph
 from locution.speech.mu_law import LEVELS, from_mu_law
-from locution.speech.sound_data import RATE
+from locution.speech.own_sounds import RATE
 
 SHOWN, ROWS = 8, 200  # sentences whose gradient is measured; samples that are drawn
 MOST = 1000

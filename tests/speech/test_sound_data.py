@@ -22,7 +22,8 @@ from locution.speech.linear_prediction import (
     pair_counts,
 )
 from locution.speech.mu_law import from_mu_law, mu_law
-from locution.speech.sound_data import SoundData, one_window_each, sound_of, spoken, windows
+from locution.speech.own_sounds import sound_of
+from locution.speech.sound_data import SoundData, one_window_each, spoken, windows
 
 SMALL: dict[str, Any] = {"train": 3, "development": 2, "test": 2, "length": 256, "heard": 64}
 
