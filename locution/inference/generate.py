@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -82,6 +82,44 @@ def expected(model: LanguageTransformer, tokens: Sequence[int], cache: KeyValueC
     return scores.float().cpu()
 
 
+def going_on(
+    model: LanguageTransformer,
+    tokens: Sequence[int],
+    length: int,
+    draw: torch.Generator,
+    *,
+    temperature: float = 1.0,
+    leave: int = 0,
+    share: float = 1.0,
+    cached: bool = True,
+) -> Iterator[int]:
+    """Hand out one token after the other of what `go_on` returns, each as soon as it is drawn.
+
+    >>> _ = torch.manual_seed(0)
+    >>> model = LanguageTransformer(10, context=8, width=16, layers=1, heads=2).eval()
+    >>> first = next(going_on(model, [2, 3], 20, torch.Generator().manual_seed(11)))
+    >>> first == go_on(model, [2, 3], 20, torch.Generator().manual_seed(11))[0]
+    True
+    """
+    text = list(tokens)
+    cache, begun = None, -1
+    for _ in range(length):
+        start = window_start(len(text), model.context)
+        if not cached:
+            scores = expected(model, text[start:])
+        else:
+            if cache is None or start != begun:
+                cache, begun = model.cache(), start
+            scores = expected(model, text[start + cache.length :], cache)
+        scores[MASK] = -torch.inf  # it stands for what is hidden, and never in a text
+        chances = top_p(top_k(sharpened(scores, temperature), leave), share)
+        token = int(torch.multinomial(chances, 1, generator=draw))
+        if token == END:
+            return
+        text.append(token)
+        yield token
+
+
 def go_on(
     model: LanguageTransformer,
     tokens: Sequence[int],
@@ -111,21 +149,5 @@ def go_on(
 
     Reference: A. Radford et al., 2019, "Language models are unsupervised multitask learners", section 2.
     """
-    text, found = list(tokens), list[int]()
-    cache, begun = None, -1
-    for _ in range(length):
-        start = window_start(len(text), model.context)
-        if not cached:
-            scores = expected(model, text[start:])
-        else:
-            if cache is None or start != begun:
-                cache, begun = model.cache(), start
-            scores = expected(model, text[start + cache.length :], cache)
-        scores[MASK] = -torch.inf  # it stands for what is hidden, and never in a text
-        chances = top_p(top_k(sharpened(scores, temperature), leave), share)
-        token = int(torch.multinomial(chances, 1, generator=draw))
-        if token == END:
-            break
-        text.append(token)
-        found.append(token)
-    return found
+    drawn = going_on(model, tokens, length, draw, temperature=temperature, leave=leave, share=share, cached=cached)
+    return list(drawn)
