@@ -13,6 +13,7 @@ from locution.engine.method import Method, ordered
 from locution.errors import UserError, require
 from locution.typed import build
 from locution.vocabulary.lookup import part
+from locution.vocabulary.suited import check_suited
 
 
 @dataclass
@@ -71,8 +72,9 @@ class Recipe:
             if (self.epochs is None) == (self.steps is None):
                 raise UserError(f"epochs is {self.epochs} and steps is {self.steps}; allowed: one of the two.")
             return
-        for name in ("optimizer", "methods", "epochs", "steps", "start"):
-            if getattr(self, name):
+        plain = {"accumulate": 1, "precision": "fp32", "compile": False}
+        for name in ("model", "objective", "optimizer", "methods", "epochs", "steps", "start", *plain):
+            if getattr(self, name) and getattr(self, name) != plain.get(name):
                 what = f"{name} came beside estimator '{self.estimator.get('name')}', which learns without gradients"
                 raise UserError(f"{what}; allowed: its own settings, as estimator.NAME=value.")
 
@@ -138,5 +140,6 @@ def from_settings(settings: Mapping[str, Any]) -> Recipe:
     for kind in ("data", "model", "objective", "optimizer", "estimator"):
         if getattr(recipe, kind):
             recipe.part(kind)
+    check_suited(recipe.task, {"data": recipe.data, "model": recipe.model})
     recipe.built_methods()
     return recipe

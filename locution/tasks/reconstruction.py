@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from locution.engine import TensorBatches, Turn
 from locution.engine.random import generator
 from locution.errors import UserError, require
 from locution.evaluation.overfitting import Overfitting
-from locution.gradients.norms import GradientNorms
+from locution.gradients.norms import HUGE, GradientNorms
 from locution.losses.elbo import ELBO, bound
 from locution.losses.factor_vae import FactorVAE
 from locution.losses.reconstruction_error import ReconstructionError, reconstruction_error
 from locution.models.autoencoder import Autoencoder
+from locution.models.categorical_vae import CategoricalVAE
 from locution.models.shapes import explained
 from locution.models.vae import VAE
 from locution.reporting.results import Gallery, RunResults
@@ -42,6 +44,7 @@ from locution.tasks.task import Job
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
+USUAL = 64  # numbers of an input, for which a gradient is usual up to a norm of 100
 OBJECTIVES = (ELBO, FactorVAE, ReconstructionError)
 CHUNK = 256  # examples that are made at once
 SHEET = 480  # of those drawn that a picture shows, twelve in a row
@@ -93,13 +96,16 @@ class Reconstruction(WeightsKept):
             raise UserError(f"objective '{name}' needs answers; allowed here: {allowed}.")
         data = without_answers(recipe.part("data").load(recipe.seed), is_binary(objective))
         model: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        if not isinstance(model, Autoencoder | VAE | CategoricalVAE):
+            what = f"model '{recipe.model.get('name')}' has no code that an input is made again from"
+            raise UserError(f"{what}; allowed here: autoencoder, vae, categorical_vae.")
         optimizer = recipe.part("optimizer").build
         turns = [Turn(objective, optimizer)]
         if isinstance(objective, FactorVAE):
             model, turns = objective.beside(model), objective.turns(optimizer)
         with explained(model.eval()), torch.no_grad():
             objective(model, first_batch(data).rows(0, 1))
-        observers: list[Any] = [GradientNorms()]
+        observers: list[Any] = [GradientNorms(above=steep(objective, data.inputs))]
         if data.development is not None:
             observers.append(Overfitting(objective, data.development))
         return Job(model, turns, data.train, observers, data)
@@ -150,7 +156,8 @@ class Reconstruction(WeightsKept):
         galleries = []
         if are_pictures(values):
             some = flat(values[:SHEET])
-            note = f"{count if len(some) == count else f'the first {SHEET} of {count}'} made from causes drawn by seed {seed}"
+            shown = str(count) if len(some) == count else f"the first {SHEET} of {count}"
+            note = f"{shown} made from causes drawn by seed {seed}"
             galleries = [Gallery("Samples", in_rows(some, 12), note)]
         return Samples(values, galleries)
 
@@ -179,6 +186,19 @@ class Reconstruction(WeightsKept):
 def is_binary(objective: Any) -> bool:
     """Say whether inputs are taken as 0 or 1."""
     return not isinstance(objective, ReconstructionError) and elbo_of(objective).likelihood == "bernoulli"
+
+
+def steep(objective: Any, inputs: tuple[int, ...]) -> float:
+    """Say from where on a gradient is unusual: a bound in nats adds up all numbers of an input, each by its precision.
+
+    >>> steep(ELBO(), (1, 8, 8)), steep(ELBO(likelihood="gaussian", spread=0.5), (1, 16, 16))
+    (100.0, 1600.0)
+    """
+    if isinstance(objective, ReconstructionError):
+        return HUGE
+    of = elbo_of(objective)
+    precision = of.spread**-2 if of.likelihood == "gaussian" else 1.0
+    return HUGE * max(1.0, precision * math.prod(inputs) / USUAL)
 
 
 def seen(data: Dataset) -> Tensor:

@@ -261,6 +261,14 @@ def test_each_objective_has_its_turns_its_bound_and_its_inputs() -> None:
         Reconstruction().prepare(resolve("digits/vae", ["objective.explains=targets"]))
 
 
+@pytest.mark.parametrize("name", ["linear", "mlp", "denoiser"])
+def test_a_model_without_a_code_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"model '{name}' has no code that an input is made again from; allowed here: "):
+        Reconstruction().prepare(
+            resolve("digits/autoencoder", [f"model={{name: {name}}}", "data.limit=50"]), quiet=True
+        )
+
+
 def test_methods_change_an_autoencoder_as_any_other_model(tmp_path: Path) -> None:
     words = ("epochs=2", "data.limit=128", "+clipping", "+averaging", "+lora", "+spectral_norm")
     for number, word in enumerate(words[2:]):
