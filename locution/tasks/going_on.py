@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from locution.data.byte_pairs import END, Tokenizer
 from locution.engine.random import generator
@@ -49,3 +49,20 @@ def letters_drawn(
 def went_on(model: LanguageTransformer, tokenizer: Tokenizer, text: str, wishes: Generation, place: int) -> str:
     """Say how a model goes on with a text, all at once."""
     return "".join(letters_drawn(model, tokenizer, text, wishes, place))
+
+
+def streamed(
+    model: LanguageTransformer, tokenizer: Tokenizer, prompts: Sequence[str], wishes: Generation
+) -> Iterator[str]:
+    """Go on with several texts, one after the other: each text itself, what is drawn, and a new line.
+
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> model = LanguageTransformer(258, context=8, width=16, layers=1, heads=2).eval()
+    >>> "".join(streamed(model, Tokenizer([]), ["a", "b"], Generation(length=1, top_k=1))).splitlines()
+    ['a...', 'b...']
+    """
+    for place, text in enumerate(prompts):
+        yield text
+        yield from letters_drawn(model, tokenizer, text, wishes, place)
+        yield "\n"

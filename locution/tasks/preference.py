@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,15 @@ from locution.data.byte_pairs import END
 from locution.data.dataset import Dataset
 from locution.data.preferences import Pairs
 from locution.engine import Turn
-from locution.engine.random import generator
 from locution.errors import UserError
 from locution.gradients.norms import GradientNorms
-from locution.inference.generate import go_on
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageTransformer
 from locution.models.reward_model import RewardTransformer
-from locution.reporting.markup import clean
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Generation
 from locution.tasks.answering import answers
+from locution.tasks.going_on import streamed, went_on
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.preference_judged import by_kinds, endings, figures, side_by_side, spread, surprises
 from locution.tasks.reference import Reference, judged
@@ -117,24 +115,18 @@ class PreferenceTask(WeightsKept):
 
     def generate(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> list[str]:
         """Go on with each text; what comes back begins with the text itself."""
+        model, tokenizer = self.writer(recipe, folder)
+        return [text + went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+
+    def stream(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> Iterator[str]:
+        """Hand out the same piece by piece, each as soon as it is drawn."""
+        return streamed(*self.writer(recipe, folder), prompts, wishes)
+
+    def writer(self, recipe: Recipe, folder: Path) -> tuple[Any, Any]:
+        """Open a run whose model writes; refuse one that judges."""
         if not isinstance(recipe.part("objective"), DPO):
             raise UserError(f"{folder} judges texts and writes none; what it can: evaluate, predict.")
-        model, tokenizer = self.opened(recipe, folder)
-        found = []
-        for number, text in enumerate(prompts):
-            draw, asked = generator(wishes.seed, "generate", number), [END, *tokenizer.encode(text)]
-            tokens = go_on(
-                model,
-                asked,
-                wishes.length,
-                draw,
-                temperature=wishes.temperature,
-                leave=wishes.top_k,
-                share=wishes.top_p,
-                cached=wishes.cache,
-            )
-            found.append(text + clean(tokenizer.text(tokens)))
-        return found
+        return self.opened(recipe, folder)
 
     def export(self, recipe: Recipe, folder: Path, place: Path) -> list[Path]:
         """Write a language model and its tokenizer as a folder that transformers loads."""
