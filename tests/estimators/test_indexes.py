@@ -64,6 +64,9 @@ def test_settings_reach_the_index() -> None:
         cells = found.index  # type: ignore[attr-defined]
         assert (cells.nprobe, cells.nlist, cells.pq.M, found.shortlist) == wanted  # type: ignore[attr-defined]
     assert cells.pq.nbits == 8  # of 300 points: 256 entries in a code book
+    few: Any = NearestNeighbours(1, index="ivf_pq").fit(rows[:40])
+    assert few._index.index.pq.nbits == 5  # of 40: 32
+    assert (few.kneighbors(rows[:40])[0] == 0).all()
 
 
 @pytest.mark.parametrize("index", ["hnsw", "ivf_pq"])

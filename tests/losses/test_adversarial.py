@@ -127,6 +127,38 @@ def test_the_penalty_is_measured_also_where_nothing_else_needs_a_gradient() -> N
     assert found.tolist() == [0.0, 0.0]
 
 
+def test_the_penalty_teaches_the_critic_and_no_one_else() -> None:
+    critic = nn.Linear(2, 1)
+    real, fake = (torch.randn(5, 2, requires_grad=True) for _ in range(2))
+    gradient_penalty(lambda p: critic(p.tanh())[:, 0], real, fake, torch.rand(5)).sum().backward()
+    assert critic.weight.grad is not None
+    assert bool(critic.weight.grad.abs().sum() > 0)
+    assert real.grad is None
+    assert fake.grad is None
+
+
+def test_each_example_is_blended_by_a_share_of_its_own_drawn_evenly() -> None:
+    torch.manual_seed(0)
+    seen: list[Tensor] = []
+
+    class Looking(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.requires_grad:
+                seen.append(x.detach())
+            return x.sum(1, keepdim=True)
+
+    class Nothing(nn.Module):
+        def forward(self, noise: Tensor) -> Tensor:
+            return torch.zeros(len(noise), 2)
+
+    bare = Batch(torch.ones(2000, 2), beside={"noise": torch.zeros(2000, 2)})
+    WassersteinGAN().critic(GAN(Nothing(), Looking(), 2), bare)
+    (shares,) = (points[:, 0] for points in seen)  # of the ones in ones and zeros
+    assert 0 <= shares.min() <= shares.max() <= 1
+    quarters = torch.histc(shares, 4, 0, 1)
+    assert (quarters - 500).abs().max() < 5 * (2000 * 3 / 16) ** 0.5
+
+
 def test_pictures_are_blended_each_as_a_whole() -> None:
     x, y = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
     seen: list[Tensor] = []
