@@ -17,6 +17,7 @@ from locution.evaluation.intervals import bootstrap, ratio
 from locution.evaluation.proportions import proportion
 from locution.inference.predict import predict
 from locution.losses.basic import IGNORED, cross_entropy
+from locution.models.shapes import shape_of
 from locution.reporting.results import Gallery, Graph, Metric, RunResults
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
@@ -52,12 +53,11 @@ class SequenceLabelling(WeightsKept):
         if not isinstance(train, TensorBatches) or not data.labels or train.targets.dim() != 2:
             raise UserError(f"{recipe.name}: the data are no sequences with a class for each step; allowed: copying.")
         job = Supervised().job(recipe, data, quiet=quiet)
-        answered = predict(job.model, train.inputs[:1]).outputs.shape[:-1]
-        if answered != train.targets[:1].shape:
-            came = f"an answer of shape {tuple(answered[1:])}"
-            raise UserError(
-                f"the model gives {came}; allowed: one for each of {train.targets.shape[1]} steps (reads: all)."
-            )
+        answered, asked = predict(job.model, train.inputs[:1]).outputs, (*train.targets[:1].shape, data.outputs)
+        if not isinstance(answered, Tensor) or answered.shape != asked:
+            what = f"the model answers one sequence with {shape_of(answered)}"
+            each = f"one for each of {asked[1]} steps (reads: all), {asked[2]} scores each"
+            raise UserError(f"{what}; allowed: {asked}, {each}.")
         return job
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:

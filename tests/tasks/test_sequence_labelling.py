@@ -81,6 +81,13 @@ def test_data_and_models_of_another_kind_are_refused_in_one_line() -> None:
         SequenceLabelling().prepare(resolve("copying", [*SMALL, "model.reads=last"]), quiet=True)
 
 
+@pytest.mark.parametrize("name", ["linear", "vae", "autoencoder", "flow", "pointer"])
+def test_a_model_that_answers_with_something_else_is_refused_before_training(name: str) -> None:
+    recipe = resolve("copying", [f"model={{name: {name}}}", "data.train=20", "data.test=4"])
+    with pytest.raises(UserError, match=r"the model answers one sequence with .*; allowed: \(1, 20, 9\), one for each"):
+        SequenceLabelling().prepare(recipe, quiet=True)
+
+
 def test_gates_are_drawn_for_rows_of_pictures_too_and_for_nothing_else() -> None:
     drawn = gate_pictures(RecurrentModel(kind="gru").build((1, 8, 8), 10), torch.rand(3, 1, 8, 8))
     assert list(drawn.graphs[0].lines) == ["reset gate", "update gate"]
