@@ -40,6 +40,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["train", "--quite"], 2, "quiet"),
         (["evaluate", "nowhere"], 2, "is no run folder"),
         (["evaluate"], 2, "run"),
+        (["neighbours", "nowhere", "test:0", "-k", "2.5"], 2, "-k: '2.5'; allowed: a whole number, such as 10."),
+        (["sample", "nowhere", "-n", "many"], 2, "-n: 'many'; allowed: a whole number"),
+        (["tune", "line", "--trials", "1e3"], 2, "--trials: '1e3'; allowed: a whole number"),
+        (["compare", "line", "--seeds", "6.4"], 2, "--seeds: '6.4'; allowed: a whole number"),
+        (["generate", "nowhere", "a", "--top-k", "0.5"], 2, "--top-k: '0.5'; allowed: a whole number"),
         (["term", "smoothig"], 2, "is no term"),
         (["transcribe", "nowhere", "a.wav"], 2, "is no run folder"),
         (

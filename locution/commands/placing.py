@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from locution.commands.numbers import Whole
+
 
 def embed(
     run: str,
@@ -45,7 +47,7 @@ def embed(
 def neighbours(
     run: str,
     *inputs: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    count: Annotated[int, Parameter(name=["--count", "-k"])] = 5,
+    count: Annotated[Whole, Parameter(name=["--count", "-k"])] = 5,
     by: str = "exact",
     among: str = "train",
     curve: bool = False,

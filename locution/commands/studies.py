@@ -6,16 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from locution.commands.numbers import Whole
+
 
 def compare(
     recipe: str,
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    seeds: int = 10,
-    first: int = 0,
+    seeds: Whole = 10,
+    first: Whole = 0,
     metric: str = "",
     against: str = "",
     equal: str = "",
-    workers: int = 1,
+    workers: Whole = 1,
     on: str = "",
     out: str = "",
     json: bool = False,
@@ -73,8 +75,8 @@ def plan(recipe: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True
 
 def effects(
     *terms: str,
-    seeds: int = 10,
-    workers: int = 1,
+    seeds: Whole = 10,
+    workers: Whole = 1,
     again: bool = False,
     list: bool = False,
     out: str = "",

@@ -6,16 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from locution.commands.numbers import Whole
+
 
 def tune(
     recipe: str,
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    trials: int = 40,
+    trials: Whole = 40,
     by: str = "",
     sampler: str = "gp",
     prune: bool = True,
-    workers: int = 1,
-    seed: int = 0,
+    workers: Whole = 1,
+    seed: Whole = 0,
     out: str = "",
     json: bool = False,
 ) -> None:

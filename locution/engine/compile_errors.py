@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 
 from locution.engine.method import Method
-from locution.errors import UserError
+from locution.errors import LocutionError, UserError
 
 NUMBERS = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ADVICE = "allowed: compile=false, or leaving it out"
+HALF_WRITTEN = re.compile(r"(/\S+\.so): (?:file too short|invalid ELF header|cannot apply additional memory)")
 
 
 def guards(entries: Sequence[Any]) -> list[bool]:
@@ -52,6 +54,10 @@ def explained(methods: Sequence[Method], model: nn.Module) -> Iterator[None]:
     except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
         lines = str(error).strip().splitlines()
         said = lines[1] if lines[0].endswith("raised:") and len(lines) > 1 else lines[0]
+        left = HALF_WRITTEN.search(said)
+        if left:  # torch finds it again each time, and never writes it anew
+            mend = f"allowed: remove {left.group(1)}, then train again; or compile=false"
+            raise LocutionError(f"a compilation that was interrupted left a broken file behind; {mend}.") from error
         raise UserError(f"{culprit(error, methods, model)} cannot be compiled: {said}; {ADVICE}.") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,10 @@ def draw(task: Task, recipe: Recipe, folder: Path, count: int, seed: int, words:
     maker = able(task, "sample", folder)
     require(1 <= count <= 1_000_000, "count", count, "a whole number from 1 to 1,000,000")
     require(abs(seed) < 2**62, "seed", seed, "a whole number below 2**62")
-    drawn: Samples = maker.sample(recipe, folder, count, seed, build(maker.sampling, settings_of(words), "sampling"))
+    wishes = build(maker.sampling, settings_of(words), "sampling")
+    for name, value in vars(wishes).items():
+        require(not isinstance(value, float) or math.isfinite(value), name, value, "a finite number")
+    drawn: Samples = maker.sample(recipe, folder, count, seed, wishes)
     return drawn
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from locution.engine import Batch, Engine, Method, Observer, Step, TensorBatches, Turn
-from locution.errors import UserError
+from locution.engine.compile_errors import explained
+from locution.errors import LocutionError, UserError
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler on this machine"),
@@ -158,3 +159,14 @@ def test_no_compiler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
     with pytest.raises(UserError, match=r"no C\+\+ compiler; allowed: install g\+\+"):
         build(True, [], []).fit(data(), epochs=1)
+
+
+def test_a_file_that_an_interrupted_compilation_left_is_named_to_be_removed() -> None:
+    said = "ImportError: /tmp/torchinductor/ab/c1.main.so: file too short"
+    with pytest.raises(LocutionError) as caught, explained([], nn.Linear(1, 1)):
+        raise torch._dynamo.exc.TorchDynamoException(f"backend='inductor' raised:\n{said}")
+    assert "remove /tmp/torchinductor/ab/c1.main.so, then train again" in str(caught.value)
+    assert caught.value.exit_code == 1, "the world's fault, not the user's"
+    with pytest.raises(UserError, match=r"the step of Linear cannot be compiled: ImportError: no such .*compile=false"):
+        with explained([], nn.Linear(1, 1)):
+            raise torch._dynamo.exc.TorchDynamoException("backend='inductor' raised:\nImportError: no such module")

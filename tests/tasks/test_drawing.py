@@ -47,6 +47,9 @@ def test_settings_are_typed_and_checked(tmp_path: Path) -> None:
         draw(Painter(), recipe, tmp_path, 3, 0, ["guidence=2"])
     with pytest.raises(UserError, match="count is 0; allowed: a whole number from 1"):
         draw(Painter(), recipe, tmp_path, 0, 0, [])
+    for endless in (".inf", "-.inf", "1e999"):
+        with pytest.raises(UserError, match=r"guidance is -?inf; allowed: a finite number"):
+            draw(Painter(), recipe, tmp_path, 3, 0, [f"guidance={endless}"])
     with pytest.raises(UserError, match="'7' is no setting; allowed: setting=value"):
         settings_of(["7"])
 
