@@ -11,6 +11,7 @@ from locution.recipe import Recipe, resolve
 from locution.studies.rehearsal import refusal
 from locution.vocabulary.lookup import names, part
 
+PARTS = ("data", "model", "objective", "optimizer", "estimator")
 WHEN = {
     "data": "at each fit",
     "model": "once, before the optimizer is made",
@@ -62,12 +63,13 @@ def acting(recipe: Recipe) -> dict[str, Any]:
         for method in methods
     ]
     filled = {seam: [method.name for method in methods if seam in seams(method)] for seam in SEAMS}
-    parts = {kind: dict(getattr(recipe, kind)) for kind in ("data", "model", "objective", "optimizer")}
+    parts = {kind: dict(getattr(recipe, kind)) for kind in PARTS}
+    budget = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.steps} steps"
     return {
         "recipe": recipe.name,
         "task": recipe.task,
         **parts,
-        "budget": f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.steps} steps",
+        "budget": "no gradients" if recipe.estimator else budget,
         "methods": listed,
         "seams": {seam: who for seam, who in filled.items() if who},
     }
@@ -89,7 +91,7 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     [('optimizer', 'sam   (once, around the optimizer)'), ('', '')]
     """
     written = [("task", f"{found['task']}, {found['budget']}")]
-    for kind in ("data", "model", "objective", "optimizer"):
+    for kind in PARTS:
         settings = dict(found[kind])
         if settings:
             name = settings.pop("name", "")

@@ -49,6 +49,14 @@ def test_the_order_is_the_engines_own_whatever_was_typed() -> None:
     assert dict(lines(found))["optimizer"].startswith(f"{' in '.join(wrapped)}   (")
 
 
+def test_an_estimator_is_planned_by_its_settings_and_without_a_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["plan", "digits/neighbours", "estimator.neighbours=3"]) == 0
+    said = capsys.readouterr().out
+    assert "estimation, no gradients" in said
+    assert "nearest_neighbours neighbours=3" in said
+    assert "None" not in said
+
+
 def test_each_side_of_a_pair_names_the_other() -> None:
     pairs = {(name, other) for name in METHODS for other in excluded(name)}
     assert pairs
