@@ -17,9 +17,10 @@ from locution.evaluation.intervals import bootstrap
 from locution.evaluation.proportions import proportion
 from locution.models.pointer import PointerNetwork
 from locution.reporting.polygons import polygons
-from locution.reporting.results import Drawing, Metric, RunResults
+from locution.reporting.results import Drawing, Graph, Metric, RunResults
 from locution.tasks.inputs import read_input
 from locution.tasks.keeping import WeightsKept
+from locution.tasks.other_sizes import hulls_of_other_sizes, tours_of_other_sizes
 from locution.tasks.supervised import Supervised
 from locution.tasks.task import Job
 
@@ -65,7 +66,9 @@ class Pointing(WeightsKept):
         for answers, how in ((greedy, ""), (picked(model, points, BEAMS), f"_of_{BEAMS}_beams")):
             figures = hull_figures if data.sizes.get("ends") else tour_figures
             results.metrics += figures(points, answers, truths, how)
-        results.drawings.append(drawing(points, greedy, truths, bool(data.sizes.get("ends"))))
+        hulls = bool(data.sizes.get("ends"))
+        results.drawings.append(drawing(points, greedy, truths, hulls))
+        results.graphs.append(of_other_sizes(model, data.outputs, hulls))
         return results
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
@@ -82,6 +85,15 @@ class Pointing(WeightsKept):
             else:
                 found.append(f"{said} (length {float(tour_lengths(points[None], torch.tensor([answer]))):.3f})")
         return found
+
+
+def of_other_sizes(model: nn.Module, learnt: int, hulls: bool) -> Graph:
+    """Draw how well the network picks from fewer and from more elements than it learnt from."""
+
+    def pick(points: Tensor, beams: int) -> Answers:
+        return picked(model, points, beams)
+
+    return hulls_of_other_sizes(pick, learnt, hull_areas, 0) if hulls else tours_of_other_sizes(pick, learnt, BEAMS, 0)
 
 
 def read_points(text: str, data: Dataset) -> Tensor:

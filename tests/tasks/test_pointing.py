@@ -55,6 +55,7 @@ def test_a_run_answers_points_however_many(run: Run) -> None:
         assert 1 < float(length.rstrip(")")) < 10
     assert "<svg" in (run.folder / "report.html").read_text()
     assert (run.folder / "pictures" / "tours.svg").is_file()
+    assert (run.folder / "pictures" / "other-numbers-of-cities.svg").is_file()
 
 
 @pytest.mark.parametrize(
