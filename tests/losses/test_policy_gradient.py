@@ -14,6 +14,7 @@ from locution.losses.policy_gradient import (
     clipped_surrogate,
     entropy,
     log_prob,
+    policy_and_values,
     reinforce,
     returns,
     surprises,
@@ -139,6 +140,16 @@ def test_micro_batches_add_up_to_the_whole() -> None:
     model, batch, objective = Linear(), tried(7), PolicyGradient(entropy_weight=0.01)
     parts = sum(share * objective(model, part)[1] for part, share in batch.split(3))
     torch.testing.assert_close(parts, objective(model, batch)[1])
+
+
+def test_steps_count_by_their_weights_and_sums_are_of_fp32() -> None:
+    model, batch, objective = Linear(), tried(4), PolicyGradient(entropy_weight=0.01)
+    rows = torch.tensor([0, 2, 2, 3])
+    picked = Batch(batch.inputs[rows], {name: values[rows] for name, values in batch.targets.items()})
+    heavy = Batch(batch.inputs, batch.targets, torch.tensor([1.0, 0.0, 2.0, 1.0]))
+    torch.testing.assert_close(objective(model, heavy)[1], objective(model, picked)[1])
+    short = policy_and_values({name: values.bfloat16() for name, values in model(batch.inputs).items()})
+    assert [values.dtype for values in short] == [torch.float32] * 2
 
 
 @pytest.mark.parametrize(

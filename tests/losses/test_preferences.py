@@ -143,6 +143,26 @@ def test_the_reward_is_the_one_at_the_last_token_of_the_answer() -> None:
     assert torch.equal(RewardLoss().rewards(judged, torch.ones(5, 2)), judged)
 
 
+def test_pairs_count_by_their_weights_and_sums_are_of_fp32() -> None:
+    model, inputs, reference = Table(), pairs(), torch.randn(5, 2)
+    weights, rows = torch.tensor([1.0, 0.0, 2.0, 0.0, 1.0]), torch.tensor([0, 2, 2, 4])
+
+    class Places(nn.Module):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return model(tokens)[..., 0]
+
+    class Short(Places):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return super().forward(tokens).bfloat16()
+
+    picked = Batch({name: values[rows] for name, values in inputs.items()}, {"reference": reference[rows]})
+    for objective, net in ((DPO(likelihood=0.5), model), (RewardLoss(), Places())):
+        heavy = Batch(inputs, {"reference": reference}, weights)
+        torch.testing.assert_close(objective(net, heavy)[1], objective(net, picked)[1])
+    judged, loss = RewardLoss()(Short(), picked)
+    assert (judged.dtype, loss.dtype) == (torch.float32, torch.float32)
+
+
 def test_what_does_not_fit_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match=r"objective\.beta is 0; allowed: "):
         DPO(beta=0)
