@@ -74,6 +74,24 @@ def test_the_cache_reads_each_token_once_until_the_window_moves(monkeypatch: pyt
     assert read == [3, *[1] * 13, CONTEXT // 2 + 1, *[1] * 5]
 
 
+def test_the_k_likeliest_are_chosen_first_and_the_nucleus_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 0.4 and 0.3 alone, 0.4 holds more than 0.57 of the chances; of all four it does not."""
+    scores = torch.tensor([0.0, 0.0, 0.4, 0.3, 0.2, 0.1]).log()
+    monkeypatch.setattr("locution.inference.generate.expected", lambda *_: scores.clone())
+    one = model()
+    assert set(go_on(one, [2], 40, draw(0), leave=2, share=0.57)) == {2}
+    assert set(go_on(one, [2], 40, draw(0), leave=2)) == {2, 3}
+    assert set(go_on(one, [2], 40, draw(0), share=0.57)) == {2, 3}
+    assert set(go_on(one, [2], 200, draw(0))) == {2, 3, 4, 5}
+
+
+def test_a_nucleus_ends_where_it_holds_the_share_to_the_bit_and_a_whole_one_is_what_came() -> None:
+    assert top_p(torch.tensor([0.25, 0.5, 0.25]), 0.5).tolist() == [0.0, 1.0, 0.0]
+    assert top_p(torch.tensor([0.25, 0.25, 0.5]), 0.75).tolist() == pytest.approx([1 / 3, 0.0, 2 / 3])
+    many = torch.rand(50_000, generator=draw(0)).softmax(0)  # in fp32 their sum comes to 1 before the last
+    assert torch.equal(top_p(many, 1.0), many)
+
+
 def test_the_same_seed_gives_the_same_text_and_another_gives_another() -> None:
     one = model()
     texts = [tuple(go_on(one, [2], 12, draw(seed), temperature=1.5)) for seed in (1, 1, 2)]

@@ -55,12 +55,25 @@ def test_it_is_the_sum_over_the_group() -> None:
 def test_quarter_turns_commute_with_it(shape: tuple[int, int, int], norm: str, training: bool) -> None:
     torch.manual_seed(0)
     net = EquivariantModel(widths=(3, 4, 5), norm=norm).build(shape, 4).train(training)  # type: ignore[arg-type]
+    for one in net.modules():  # biases begin at 0, where a wrong one would not show
+        if isinstance(one, GroupConvolution):
+            assert (one.bias is None) == (norm == "batch"), "the norm behind it would take a bias away again"
+        if one is not net and isinstance(bias := getattr(one, "bias", None), nn.Parameter):
+            nn.init.uniform_(bias, -0.2, 0.2)
     x = torch.rand(3, *shape)
     for quarters in range(1, 5):
         features, turned = net.features(x), net.features(turn(x, quarters))
         torch.testing.assert_close(turned, turn(features, quarters), rtol=0, atol=1e-5)
         torch.testing.assert_close(net(turn(x, quarters)), net(x), rtol=0, atol=1e-5)
     assert not torch.allclose(net.features(turn(x)).flatten(), net.features(x).flatten(), atol=1e-3)
+
+
+def test_an_answer_is_a_linear_map_of_the_mean_over_places_and_orientations() -> None:
+    torch.manual_seed(0)
+    net = EquivariantModel(widths=(3, 4)).build((1, 6, 6), 5)
+    x = torch.rand(3, 1, 6, 6)
+    expected = net.features(x).mean((2, 3, 4)) @ net.head.weight.T + net.head.bias
+    torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-6)
 
 
 def test_after_training_a_picture_and_its_turns_have_one_answer_and_mirror_images_have_not() -> None:

@@ -159,6 +159,28 @@ def test_targets_are_short_where_short_names_single_them_out() -> None:
     model = nn.ModuleList([block(), block()])
     assert targets(add_lora(model, "*.q")) == ["q"]
     assert targets(add_lora(nn.ModuleList([block(), block()]), "0.q")) == ["0.q"]
+    alike = nn.ModuleDict({"q": nn.Linear(2, 2), "xq": nn.Linear(2, 2)})
+    assert targets(add_lora(nn.ModuleList([alike]), "0.q")) == ["q"], "a name ends at a dot"
+
+
+def test_settings_and_matrices_are_written_as_they_are_however_they_lie_in_memory(tmp_path: Path) -> None:
+    model = add_lora(network(), rank=2, alpha=2.5, dropout=0.125)
+    layer: Any = model[0]  # type: ignore[index]
+    layer.down.data = torch.randn(4, 2).T
+    save_adapter(model, tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (2, 2.5, 0.125)
+    again: Any = load_adapter(network(), tmp_path)
+    assert torch.equal(again[0].down, layer.down)
+    assert (again[0].rank, again[0].alpha, again[0].dropout) == (2, 2.5, 0.125)
+
+
+def test_a_tensor_that_is_neither_of_the_two_thin_matrices_is_refused(tmp_path: Path) -> None:
+    save_adapter(trained_network(), tmp_path)
+    weights = load_file(tmp_path / WEIGHTS)
+    save_file(weights | {"base_model.model.0.lora_A.bias": torch.zeros(2)}, tmp_path / WEIGHTS)
+    with pytest.raises(UserError, match=r"does not fit this model \(base_model\.model\.0\.lora_A\.bias\)"):
+        load_adapter(network(), tmp_path)
 
 
 def test_an_adapter_that_peft_wrote_gives_what_peft_gives() -> None:

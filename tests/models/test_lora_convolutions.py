@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -219,6 +219,17 @@ def test_a_whole_weight_that_nobody_declared_is_refused(tmp_path: Path) -> None:
         load_adapter(known()[0], tmp_path)
 
 
+def test_a_whole_layer_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
+    save_adapter(load_adapter(known()[0], PEFT), tmp_path, also=["head"])
+    weights = load_file(tmp_path / WEIGHTS)
+    weights |= {key.replace(".head.", ".foot."): value.clone() for key, value in weights.items() if ".head." in key}
+    save_file(weights, tmp_path / WEIGHTS)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"modules_to_save": ["head", "foot"]}))
+    with pytest.raises(UserError, match=r"the adapter does not fit this model \(foot\."):
+        load_adapter(known()[0], tmp_path)
+
+
 def test_an_adapter_of_another_make_leaves_the_model_alone() -> None:
     other = pictures()
     other.head = nn.Linear(24, 5)
@@ -239,4 +250,7 @@ def test_what_peft_would_compute_otherwise_is_not_written(tmp_path: Path) -> Non
     block = nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
     with pytest.raises(UserError, match=r"'2' ends the name of 1\.2 too, which peft would take for it; allowed: "):
         save_adapter(add_lora(nn.Sequential(nn.Conv2d(2, 2, 1), block, nn.Conv2d(2, 2, 1)), "0"), tmp_path, also=["2"])
+    heads = nn.ModuleDict({"head": nn.Linear(2, 2), "ahead": nn.Linear(2, 2), "stem": nn.Linear(2, 2)})
+    with pytest.raises(UserError, match="'head' ends the name of ahead too, which peft would take for it"):
+        save_adapter(add_lora(heads, "stem"), tmp_path, also=["head"])
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import batch_norm, conv2d
 
 from locution.data.digits import read_digits
 from locution.errors import UserError
@@ -31,6 +31,39 @@ def test_it_is_the_formula(residual: bool) -> None:
     assert len(across) == residual
     expected = x.relu().mean((2, 3)) @ net.head.weight.T + net.head.bias
     torch.testing.assert_close(net(pictures(6, 2, 8, 8)), expected, rtol=0, atol=1e-12)
+
+
+def test_a_block_weighs_what_was_normalised_and_then_bent() -> None:
+    """Of He et al. 2016, figure 4e: norm, bend, weights, twice."""
+    torch.manual_seed(0)
+    block = Block(3, 3, "batch").double().eval()
+    norms = [one for one in block.modules() if isinstance(one, nn.BatchNorm2d)]
+    convolutions = [one for one in block.modules() if isinstance(one, nn.Conv2d)]
+    with torch.no_grad():
+        for norm in norms:
+            for number in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                assert number is not None
+                number.copy_(pictures(3) + 0.1)
+    x = found = pictures(2, 3, 5, 5) - 0.5
+    for norm, one in zip(norms, convolutions, strict=True):
+        normed = batch_norm(found, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        found = conv2d(normed.relu(), one.weight, padding=1)
+        assert one.bias is None, "the norm behind it would take it away again"
+    torch.testing.assert_close(block(x), x + found, rtol=0, atol=1e-12)
+    plain = [one for one in Block(3, 3, "none").modules() if isinstance(one, nn.Conv2d)]
+    assert all(one.bias is not None for one in plain)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_stages_of_one_width_are_halved_all_the_same(stride: int) -> None:
+    net = ResNetModel(layers=8, widths=(3, 3), stride=stride).build((1, 8, 8), 2)
+    x = net.stem(torch.rand(2, 1, 8, 8))
+    assert x.shape == (2, 3, 8 // stride, 8 // stride)
+    assert net.blocks(x).shape == (2, 3, 4 // stride, 4 // stride)
+    side = 2 * stride  # as small as it may be
+    assert ResNetModel(layers=8, widths=(3, 3), stride=stride).build((1, side, side), 2)(
+        torch.rand(2, 1, side, side)
+    ).shape == (2, 2)
 
 
 def test_what_comes_out_is_what_came_in_and_all_that_was_added() -> None:
