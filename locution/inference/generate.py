@@ -11,6 +11,8 @@ from locution.data.byte_pairs import END, MASK
 from locution.models.language_model import LanguageTransformer
 from locution.models.self_attention import KeyValueCache
 
+HOT = 1e30  # beyond it, and below one over it, single precision knows no numbers to divide by
+
 
 def sharpened(scores: Tensor, temperature: float) -> Tensor:
     """Temperature makes what a model expects flatter (above 1) or sharper (below 1) before a token is drawn.
@@ -24,7 +26,7 @@ def sharpened(scores: Tensor, temperature: float) -> Tensor:
     """
     if temperature == 0:
         return torch.zeros_like(scores).index_fill_(0, scores.argmax(), 1.0)
-    return (scores / temperature).softmax(-1)
+    return (scores / min(max(temperature, 1 / HOT), HOT)).softmax(-1)
 
 
 def top_k(chances: Tensor, count: int) -> Tensor:

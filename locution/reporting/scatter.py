@@ -16,7 +16,7 @@ from locution.reporting.markup import Html, tag
 from locution.reporting.results import Drawing
 
 SIDE, EDGE, LONGEST, MOST = 460.0, 14.0, 12, 2000
-NAMED, SAID = 60, 24  # so many points without labels have their names beside them, each of so many letters
+NAMED, SAID, LETTER, LINE = 60, 24, 6.2, 12.0  # so many points are named, in so many letters, each of so many pixels
 GOLDEN = 0.618034  # of a turn of the wheel of colours from one label to the next: no two that follow look alike
 
 
@@ -33,8 +33,8 @@ def colours(count: int) -> list[str]:
 def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = (), *, alt: str) -> Html:
     """Draw points (N, 2), each as its label in its label's colour; long labels, or none, are dots.
 
-    names: of the points, shown to whoever points at one, and beside the dots where these are few and have no labels.
-    Of more than 2,000 points as many are drawn, evenly taken.
+    names: of the points, shown to whoever points at one, and beside some of the dots, where there is room, if there are
+    no labels. Of more than 2,000 points as many are drawn, evenly taken.
 
     >>> picture = scatter(np.array([[0.0, 0.0], [1.0, 1.0]]), ["a", "b"], ["first", "second"], alt="two letters")
     >>> picture.count("<text"), picture.count("<title>second")
@@ -63,11 +63,32 @@ def scatter(points: NDArray[Any], labels: Sequence[str], names: Sequence[str] = 
             drawn.append(tag("text", *inside, x=x, y=f"{y + 4:.1f}", text_anchor="middle", font_size="11"))
         else:
             drawn.append(tag("circle", title, cx=x, cy=f"{y:.1f}", r="3", fill=fill))
-            if len(names) and not len(labels) and len(points) <= NAMED:
-                inward = -1 if float(x) > SIDE / 2 else 1  # that it has room
-                name = names[row] if len(names[row]) <= SAID else f"{names[row][: SAID - 1]}…"
-                drawn.append(letters(float(x) + 6 * inward, y + 4, name, anchor="start" if inward > 0 else "end"))
+    if len(names) and not len(labels):
+        spots = [(across(one), up(other)) for one, other in points]
+        drawn += beside(spots, names)
     return svg(SIDE, tall, alt, *drawn)
+
+
+def beside(spots: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Html]:
+    """Write names beside dots, inward, as many as do not run into each other, taken evenly from first to last.
+
+    >>> len(beside([(20.0, 20.0), (24.0, 22.0), (300.0, 40.0)], ["list", "tuple", "class"]))  # the second has no room
+    2
+    """
+    taken: list[tuple[float, float, float]] = []  # left, right, height of the middle
+    drawn = []
+    for row in dict.fromkeys(np.linspace(0, len(spots) - 1, 4 * NAMED).round().astype(int).tolist()):
+        x, y = spots[row]
+        name = names[row] if len(names[row]) <= SAID else f"{names[row][: SAID - 1]}…"
+        inward = -1 if x > SIDE / 2 else 1
+        ends = sorted((x + 6 * inward, x + inward * (6 + LETTER * len(name))))
+        if any(ends[0] < right and left < ends[1] and abs(y - middle) < LINE for left, right, middle in taken):
+            continue
+        taken.append((ends[0], ends[1], y))
+        drawn.append(letters(x + 6 * inward, y + 4, name, anchor="start" if inward > 0 else "end"))
+        if len(drawn) == NAMED:
+            break
+    return drawn
 
 
 def plane(vectors: Any, labels: Sequence[str], names: Sequence[str] = (), title: str = "Where they lie") -> Drawing:
