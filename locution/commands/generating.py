@@ -7,12 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from locution.commands.numbers import Whole
+
 
 def sample(
     run: str,
     *settings: str,
-    count: Annotated[int, Parameter(name=["--count", "-n"])] = 16,
-    seed: int = 0,
+    count: Annotated[Whole, Parameter(name=["--count", "-n"])] = 16,
+    seed: Whole = 0,
     out: str = "",
 ) -> None:
     """Draw new examples from a generative run: locution sample runs/digits/diffusion/latest -n 16 guidance=2
@@ -42,14 +44,16 @@ def sample(
 def generate(
     run: str,
     *prompts: str,
-    length: int = 100,
+    length: Whole = 100,
     temperature: float = 0.8,
-    top_k: int = 0,
+    top_k: Whole = 0,
     top_p: float = 1.0,
-    seed: int = 0,
+    seed: Whole = 0,
     cache: bool = True,
 ) -> None:
     """Let a language model go on with a text: locution generate runs/texts/causal/latest "The for statement"
+
+    The text appears as it is drawn.
 
     Parameters
     ----------
@@ -79,8 +83,8 @@ def generate(
     if not prompts:
         raise UserError('generate came without a text; allowed: locution generate RUN "a text to go on with".')
     wishes = Generation(length, temperature, top_k, top_p, seed, cache)
-    for text in task.generate(opened.recipe, opened.folder, prompts, wishes):
-        print(text)
+    for piece in task.stream(opened.recipe, opened.folder, prompts, wishes):
+        print(piece, end="", flush=True)
 
 
 def export(run: str, folder: str) -> None:

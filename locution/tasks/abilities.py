@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -93,6 +93,10 @@ class CanGenerate(Protocol):
 
     def generate(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> list[str]:
         """Go on with each text; what comes back begins with the text itself."""
+        ...
+
+    def stream(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> Iterator[str]:
+        """Hand out the same piece by piece, each as soon as it is drawn, a new line behind each text."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +13,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from locution.data.byte_pairs import END, Tokenizer
 from locution.data.dataset import Dataset
-from locution.engine.random import generator
 from locution.errors import UserError
-from locution.inference.generate import expected, go_on, window_start
+from locution.inference.generate import expected, window_start
 from locution.losses.language import NextToken
 from locution.models.language_model import LanguageTransformer
-from locution.reporting.markup import clean
 from locution.reporting.results import Drawing, RunResults
 from locution.reporting.writing import writing
 from locution.tasks.abilities import Embedding, Generation, Samples
 from locution.tasks.expert_pictures import expert_pictures
+from locution.tasks.going_on import streamed, went_on
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.language_judged import attention_pictures, by_chapter, context_worth, figures, kernel_used
 from locution.tasks.task import Job
@@ -110,10 +109,10 @@ class Language(WeightsKept):
 
     def written(self, model: LanguageTransformer, tokenizer: Tokenizer) -> list[Drawing]:
         """Let the model go on with some texts, and with one of them at several temperatures."""
-        written = [(given, self.went_on(model, tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
+        written = [(given, went_on(model, tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
         warmed = []
         for temperature in TEMPERATURES:
-            new = self.went_on(model, tokenizer, WARMED, replace(WRITTEN, length=80, temperature=temperature), 0)
+            new = went_on(model, tokenizer, WARMED, replace(WRITTEN, length=80, temperature=temperature), 0)
             warmed.append((f"at {temperature:g}  ", WARMED + new))
         note = f"what it was given, if anything, and how it goes on; drawn at the temperature {WRITTEN.temperature:g}"
         return [
@@ -146,7 +145,11 @@ class Language(WeightsKept):
     def generate(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> list[str]:
         """Go on with each text; an empty one is begun anew."""
         model, tokenizer = opened(self, recipe, folder)
-        return [text + self.went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+        return [text + went_on(model, tokenizer, text, wishes, at) for at, text in enumerate(prompts)]
+
+    def stream(self, recipe: Recipe, folder: Path, prompts: Sequence[str], wishes: Generation) -> Iterator[str]:
+        """Hand out the same piece by piece, each as soon as it is drawn."""
+        return streamed(*opened(self, recipe, folder), prompts, wishes)
 
     def export(self, recipe: Recipe, folder: Path, place: Path) -> list[Path]:
         """Write the model and its tokenizer as a folder that transformers loads."""
@@ -160,21 +163,7 @@ class Language(WeightsKept):
         """Write texts; the examples themselves are their tokens, end marks behind them: (N, length)."""
         model, tokenizer = opened(self, recipe, folder)
         begun, asked = wishes.prompt, wishes.wishes(seed)
-        texts = [begun + self.went_on(model, tokenizer, begun, asked, at) for at in range(count)]
+        texts = [begun + went_on(model, tokenizer, begun, asked, at) for at in range(count)]
         tokens = [torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts]
         lines = [line for at, text in enumerate(texts) for line in (f"[{at + 1}]", text)]
         return Samples(pad_sequence(tokens, batch_first=True, padding_value=END), lines=lines)
-
-    def went_on(self, model: LanguageTransformer, tokenizer: Tokenizer, text: str, wishes: Generation, at: int) -> str:
-        """Go on with one text, drawn for its place among others; what would command a terminal is taken out."""
-        new = go_on(
-            model,
-            [END, *tokenizer.encode(text)],
-            wishes.length,
-            generator(wishes.seed, "generate", at),
-            temperature=wishes.temperature,
-            leave=wishes.top_k,
-            share=wishes.top_p,
-            cached=wishes.cache,
-        )
-        return clean(tokenizer.text(new))

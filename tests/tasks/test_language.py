@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from locution import cli
 from locution.beginning import build_task
 from locution.data.byte_pairs import Tokenizer
 from locution.data.prose import PARTS, Prose, stream_of
@@ -110,6 +111,14 @@ def test_generation_answers_with_the_prompt_and_what_follows(causal: Run) -> Non
     assert len(set(generated(causal, "a", "a", "a", length=30))) == 3  # texts of one call are drawn apart
     long = "a b " * 100
     assert generated(causal, long, length=5) == generated(causal, long, length=5, cache=False)
+
+
+def test_the_command_prints_the_texts_piece_by_piece(causal: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", str(causal.folder), "The for", "日本", "--length", "8", "--seed", "4", "--temperature", "1.5"]
+    assert cli.run(words) == 0
+    wanted = generated(causal, "The for", "日本", length=8, seed=4, temperature=1.5)
+    assert capsys.readouterr().out == "".join(f"{text}\n" for text in wanted)
+    assert len(list(Language().stream(causal.recipe, causal.folder, ["a"], Generation(length=8)))) > 4
 
 
 def test_what_is_written_commands_no_terminal(causal: Run) -> None:
