@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from locution.reporting.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, letters, rule, scale, short, svg, ticks
+from locution.reporting.charts import BOTTOM, LEFT, RIGHT, TOP, letters, rule, scale, short, svg, ticks
 from locution.reporting.markup import Html, tag
 
+WIDTH = 920.0  # of the whole page: there are many steps
 GAP = 14.0  # between layers
 TALLEST, LOWEST = 3.0, 1.0  # of a neuron's row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from locution.reporting.results import Cost, Metric, RunResults, Table
 from locution.reporting.units import count, duration, figure, memory
 
 HELD_OUT = ("development_loss", "validation_loss", "held_out_loss")
+LONG = 60  # letters that half a page has no room for
+WRITTEN = re.compile(r"[-+]?\d[\d,]*(\.\d+(e[-+]?\d+)?( ?%)?| ?%)")
 DRAWN_ELSEWHERE = ("loss", "epoch_loss", "learning_rate", "gradient_norm", *HELD_OUT)
 
 
@@ -203,9 +206,11 @@ def costs(cost: Cost) -> Section | None:
 
 def tables(listed: Sequence[Table]) -> Section | None:
     """Tables that the task added."""
-    drawn = [
-        drawing(one.title, table(one.columns, one.rows), note=one.note, wide=len(one.columns) > 4) for one in listed
-    ]
+    drawn = []
+    for one in listed:
+        longest = max((len(str(value)) for row in one.rows for value in row), default=0)
+        wide = len(one.columns) > 4 or longest > LONG
+        drawn.append(drawing(one.title, table(one.columns, one.rows), note=one.note, wide=wide))
     return Section("tables", "In detail", tag("div", *drawn, class_="charts")) if drawn else None
 
 
@@ -221,11 +226,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value is written as a number."""
+    """Say whether a value is a number, or a text that writes a measured one; "5" may as well be a class.
+
+    >>> [is_number(value) for value in (2, "0.673", "-1,024.5", "83 %", True, "1.0 [0.9, 1.1]", "5", "")]
+    [True, True, True, True, False, False, False, False]
+    """
+    if isinstance(value, str):
+        return bool(WRITTEN.fullmatch(value))
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _cell(value: Any) -> Html:
     if is_number(value):
-        return tag("td", f"{value:,}" if isinstance(value, int) else figure(value), class_="number")
+        said = value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else figure(value)
+        return tag("td", said, class_="number")
     return tag("td", value, class_="user", dir="auto")

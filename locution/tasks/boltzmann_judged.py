@@ -121,7 +121,7 @@ def drawn(model: BoltzmannMachine | DeepBeliefNet, count: int, steps: int, seed:
 def ladder(machine: BoltzmannMachine, base: Tensor, value: float, counted: bool) -> Graph:
     """Draw how the estimate of ln Z comes nearer with more temperatures."""
     found = [annealed_importance_sampling(machine, rungs, 100, base=base) for rungs in LADDER]
-    across = [math.log10(rungs) for rungs in LADDER]
+    across = [float(rungs) for rungs in LADDER]
     lines = {
         "counted" if counted else f"{TEMPERATURES:,} temperatures": ([across[0], across[-1]], [value, value]),
         "annealed": (across, [one.value for one in found]),
@@ -129,7 +129,7 @@ def ladder(machine: BoltzmannMachine, base: Tensor, value: float, counted: bool)
         "three errors below": (across, [max(one.low, value - 5) for one in found]),
     }
     note = "ln Z by annealed importance sampling with 100 chains"
-    return Graph("Partition function", lines, across="log10 of the number of temperatures", note=note)
+    return Graph("Partition function", lines, across="temperatures", up="ln Z", log="x", note=note)
 
 
 def show(results: RunResults, model: BoltzmannMachine | DeepBeliefNet, held: Tensor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,10 +73,10 @@ class FollowingKernel(Supervised):
         results.graphs.append(picture(data, answers, told))
         rows = by_width(recipe, data)
         results.tables.append(Table("Wider is nearer", ("width", *NAMES), rows, f"{NARROWER}; means of {SEEDS} seeds"))
-        logs = [math.log2(float(row[0])) for row in rows]
-        lines = {name: (logs, [math.log10(float(row[at])) for row in rows]) for at, name in enumerate(NAMES, 1)}
-        across, said = "log2 of the width", "log10 of the root mean square difference"
-        results.graphs.append(Graph("Wider is nearer", lines, across=across, note=said))
+        widths = [float(row[0]) for row in rows]
+        lines = {name: (widths, [float(row[at]) for row in rows]) for at, name in enumerate(NAMES, 1)}
+        up = "root mean square difference"
+        results.graphs.append(Graph("Wider is nearer", lines, across="width", up=up, log="xy", marked=True))
         return results
 
 

@@ -215,6 +215,10 @@ def test_the_tangent_task_foretells_what_is_learnt(monkeypatch: pytest.MonkeyPat
         assert far[2] < 0.3 * far[0]
     assert set(results.graphs[0].lines) == {"the network", "its own kernel", "infinite width"}
     assert len(results.graphs[0].points[0]) == 8
+    nearer = results.graphs[-1]
+    assert nearer.log == "xy"
+    widths, own, infinite = ([float(row[column]) for row in table.rows] for column in range(3))
+    assert list(nearer.lines.values()) == [(widths, own), (widths, infinite)]
 
 
 def test_several_outputs_are_foretold_by_the_networks_own_kernel() -> None:

@@ -321,6 +321,9 @@ def test_a_run_of_a_machine_is_judged_drawn_and_sampled(tmp_path: Path, monkeypa
     assert [one.title for one in results.galleries] == ["Filters", "Reconstructions", "Samples"]
     assert results.galleries[1].pictures.shape == (2, 12, 8, 8)
     assert "counted" in results.graphs[0].lines
+    temperatures = results.graphs[0].lines["annealed"][0]
+    assert temperatures == [10.0, 30.0]
+    assert results.graphs[0].log == "x"
     made = task.sample(recipe, tmp_path, 16, 3, BoltzmannSampling(steps=5))
     assert made.values.shape == (16, 1, 8, 8)
     assert torch.equal(made.values, task.sample(recipe, tmp_path, 16, 3, BoltzmannSampling(steps=5)).values)

@@ -23,6 +23,7 @@ from locution.reporting.results import (
     Utterance,
     WrongAnswer,
 )
+from locution.reporting.sections import tables
 
 # two hundred texts that try to become more than text
 CALLS = (
@@ -315,3 +316,14 @@ def test_a_tag_escapes_children_and_attributes_and_refuses_what_runs() -> None:
     ):
         with pytest.raises(ValueError, match="that a report may have"):
             tag("p", **attributes)
+
+
+def test_figures_in_a_table_stand_to_the_right_also_where_they_are_text_and_long_texts_have_the_page() -> None:
+    short = Table("short", ("kind", "share"), [("5", "0.673"), ("9", "1.000")])
+    long = Table("long", ("question", "answer"), [("why", "because " * 20)])
+    shown = tables([short, long])
+    assert shown is not None
+    page = shown.body
+    assert page.count('<td class="number">0.673</td>') == 1
+    assert '<td class="number">5</td>' not in page, "a class is no figure"
+    assert page.count('<figure class="wide">') == 1
