@@ -26,6 +26,8 @@ def read_recipe(folder: Path) -> Recipe:
         settings = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise LocutionError(f"{folder / 'recipe.yaml'} is damaged: {config.one_line(error)}") from error
+    if not isinstance(settings, dict):
+        raise LocutionError(f"{folder / 'recipe.yaml'} is damaged: it holds no settings.")
     config.refuse_targets(settings)
     return from_settings(settings)
 

@@ -204,7 +204,7 @@ def resume(where: str | Path, *, quiet: bool = False, watchers: Sequence[Observe
     """Go on with a run from its last good checkpoint, to the same weights as if it had never stopped."""
     folder = RunFolder.open(where)
     recipe = read_recipe(folder.path)
-    if (folder.path / "results.json").is_file():
+    if (folder.path / "results.json").is_file() and any(folder.path.glob("model*")):
         print(f"run: {folder.path}")
         return Run(folder.path, recipe)
     return go(folder, recipe, quiet=quiet, watchers=watchers)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from locution.data.dataset import Dataset
 from locution.engine.sequence import TaskSequence
+from locution.engine.weights import read_weights
 from locution.errors import LocutionError, UserError
 from locution.gradients.norms import GradientNorms
 from locution.reporting.results import RunResults
@@ -90,7 +91,7 @@ class Continual:
         watched, path = watcher(job), folder / ROWS
         if not path.is_file():
             raise LocutionError(f"{path} is missing; without it nobody knows what was forgotten.")
-        kept = load_file(path)
+        kept = read_weights(path)
         tasks = len(watched.tasks)
         after = len(kept) // tasks
         watched.right = [[kept[f"{row}.{task}"] for task in range(tasks)] for row in range(after)]

@@ -50,6 +50,9 @@ def draw(task: Task, recipe: Recipe, folder: Path, count: int, seed: int, words:
     for name, value in vars(wishes).items():
         require(not isinstance(value, float) or math.isfinite(value), name, value, "a finite number")
     drawn: Samples = maker.sample(recipe, folder, count, seed, wishes)
+    if drawn.values.is_floating_point() and not bool(drawn.values.isfinite().all()):
+        what = "what was drawn holds numbers that are not finite"
+        raise UserError(f"{what}; allowed: settings nearer to the usual ones, or a run that has not diverged.")
     return drawn
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from locution.engine.method import rebuilt
 from locution.engine.state import load_trained_state, trained_state
+from locution.engine.weights import read_weights
 from locution.models.fine_tuning import fine_tune
 from locution.reporting.results import RunResults
 from locution.tasks.task import Job
@@ -55,7 +56,7 @@ class WeightsKept:
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Build the model as training left it and put the weights in."""
         model = rebuilt(job.model, recipe.built_methods(), recipe.seed)
-        load_trained_state(model, load_file(folder / WEIGHTS))
+        load_trained_state(model, read_weights(folder / WEIGHTS))
         if (folder / FROZEN).is_file():
-            fine_tune(model, model.state_dict() | load_file(folder / FROZEN))
+            fine_tune(model, model.state_dict() | read_weights(folder / FROZEN))
         return model.eval()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from locution.data.byte_pairs import END
 from locution.data.dataset import Dataset
 from locution.data.preferences import Pairs
 from locution.engine import Turn
+from locution.engine.weights import read_weights
 from locution.errors import UserError
 from locution.gradients.norms import GradientNorms
 from locution.losses.preferences import DPO, RewardLoss
@@ -97,7 +98,7 @@ class PreferenceTask(WeightsKept):
         check_same(job.data, folder)
         for one in job.observers:
             if isinstance(one, Reference):
-                one.kept = load_file(folder / REFERENCE)
+                one.kept = read_weights(folder / REFERENCE)
                 self.reference = one
         return super().load(recipe, job, folder)
 

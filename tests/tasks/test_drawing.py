@@ -63,6 +63,18 @@ def test_numbers_and_pictures_are_written_and_said(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "mine.png").read_bytes()[:4] == b"\x89PNG"
 
 
+class Diverged(Painter):
+    """A task whose model has diverged."""
+
+    def sample(self, recipe: Any, folder: Path, count: int, seed: int, wishes: Wishes) -> Samples:
+        return Samples(torch.tensor([0.0, float("inf")]))
+
+
+def test_what_is_not_finite_is_no_sample(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="numbers that are not finite; allowed: settings nearer to the usual ones"):
+        draw(Diverged(), resolve("line"), tmp_path, 2, 0, [])
+
+
 def test_a_run_that_cannot_says_what_it_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("line", "steps=2", f"run_dir={tmp_path}/line", quiet=True)
     capsys.readouterr()
