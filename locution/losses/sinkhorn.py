@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from locution.errors import require
+from locution.losses.wasserstein import worst
 
 LEAST_STEP = 0.5  # from one blur to the next, from coarse to fine
 
@@ -167,7 +168,7 @@ def _shares(weights: Tensor | None, points: Tensor, side: str) -> Tensor:
     fits = weights.shape == points.shape[:1]
     require(fits, f"shape of the weights of {side}", tuple(weights.shape), f"({len(points)},)")
     fine = bool((weights > 0).all() and weights.isfinite().all())
-    require(fine, f"the least weight of {side}", weights.detach().min().item(), "numbers above 0")
+    require(fine, *worst(weights.detach(), side), "numbers above 0")
     return weights.double() / weights.double().sum()
 
 

@@ -50,6 +50,18 @@ def root(total: Tensor, p: float) -> Tensor:
     return found
 
 
+def worst(weights: Tensor, side: str) -> tuple[str, float]:
+    """Name the weight that is to be refused: one that is no number, or else the least.
+
+    >>> worst(torch.tensor([2.0, -1.0]), "x"), worst(torch.tensor([2.0, float("inf")]), "y")
+    (('the least weight of x', -1.0), ('a weight of y', inf))
+    """
+    odd = weights[~weights.isfinite()]
+    if len(odd):
+        return f"a weight of {side}", odd[0].item()
+    return f"the least weight of {side}", weights.min().item()
+
+
 def _heights(weights: Tensor | None, order: Tensor, side: str) -> Tensor:
     """Add weights up, each after its value in order, to 1 at the end: (..., N), in double precision."""
     if weights is None:
@@ -59,7 +71,7 @@ def _heights(weights: Tensor | None, order: Tensor, side: str) -> Tensor:
     require(fits, f"shape of the weights of {side}", tuple(weights.shape), f"that of its values, {tuple(order.shape)}")
     heavy = weights.detach()
     fine = bool((heavy >= 0).all() and heavy.isfinite().all() and (heavy.sum(-1) > 0).all())
-    require(fine, f"the least weight of {side}", heavy.min().item(), "numbers from 0, not all 0")
+    require(fine, *worst(heavy, side), "numbers from 0, not all 0")
     heights = weights.expand(order.shape).gather(-1, order).double().cumsum(-1)
     return heights / heights[..., -1:]
 
@@ -165,4 +177,4 @@ def gaussian_wasserstein(mean: Tensor, covariance: Tensor, other_mean: Tensor, o
     crossed = torch.linalg.eigvalsh(half @ other_covariance @ half).clamp(min=0)
     spread = (covariance.diagonal(dim1=-2, dim2=-1) + other_covariance.diagonal(dim1=-2, dim2=-1)).sum(-1)
     square = (mean - other_mean).square().sum(-1) + spread - 2 * crossed.sqrt().sum(-1)
-    return root(square.clamp(min=0), 2.0)
+    return root(square, 2.0)

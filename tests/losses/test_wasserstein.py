@@ -129,6 +129,23 @@ def test_gaussians_on_a_line_agree_with_their_quantiles(shift: float) -> None:
     assert float(found) == pytest.approx(float(closed), rel=1e-3)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_the_finer_of_both_kinds_is_what_comes_out(p: float) -> None:
+    x, y = numbers(4, seed=1), numbers(6, seed=2)
+    assert wasserstein_distance(x.float(), y, p).dtype == torch.float64
+    assert wasserstein_distance(x, y.float(), p).dtype == torch.float64
+    assert wasserstein_distance(x.half(), y.bfloat16(), p).dtype == torch.float32
+
+
+def test_a_spread_that_rounding_has_taken_below_nothing_counts_as_none() -> None:
+    flat, flatter = torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([1.0, -1e-7]))
+    mean, other = torch.zeros(2), torch.tensor([3.0, 4.0])
+    for one, two in ((flat, flatter), (flatter, flat), (flatter, torch.diag(torch.tensor([1.0, 1.0])))):
+        expected = 25.0 + float(two[1, 1] > 0.5)
+        assert gaussian_wasserstein(mean, one, other, two).item() == pytest.approx(expected**0.5, abs=1e-5)
+    assert gaussian_wasserstein(mean, flatter, mean, flatter).item() == 0.0
+
+
 def test_gaussians_in_space_agree_with_the_formula_of_roots() -> None:
     from scipy.linalg import sqrtm
 
@@ -218,6 +235,20 @@ def test_the_divergence_is_zero_only_for_the_same_and_moves_points_onto_others()
     assert float(sinkhorn_divergence(moved.detach(), y, 0.3)) < 0.02 * before
 
 
+def test_the_divergence_takes_from_the_cost_half_of_what_each_side_costs_itself() -> None:
+    x, y = numbers(5, 2, seed=1), 2 * numbers(7, 2, seed=2)
+    selves = [sinkhorn(one, one, 2.0) for one in (x, y)]
+    assert abs(float(selves[0] - selves[1])) > 0.1, "the sides differ"
+    expected = sinkhorn(x, y, 2.0) - selves[0] / 2 - selves[1] / 2
+    torch.testing.assert_close(sinkhorn_divergence(x, y, 2.0), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+def test_costs_are_powers_of_distances(p: float) -> None:
+    x, y = numbers(4, 3, seed=1), numbers(5, 3, seed=2)
+    torch.testing.assert_close(costs(x, y, p), torch.cdist(x, y) ** p, rtol=1e-9, atol=0)
+
+
 def test_carrying_points_onto_themselves_has_the_same_cost_by_half_turns() -> None:
     x, a = numbers(6, 2), torch.full((6,), 1 / 6).double()
     price = own_potential(costs(x, x, 2.0), a, 0.5, tolerance=1e-12)
@@ -241,8 +272,9 @@ def test_points_far_apart_neither_overflow_nor_lose_their_gradient() -> None:
 
 
 def test_too_few_turns_are_told_of() -> None:
-    with pytest.warns(UserWarning, match="have not met after 3"):
+    with pytest.warns(UserWarning, match="have not met after 3") as told:
         sinkhorn(numbers(5, 2), numbers(5, 2, seed=1), 0.05, turns=3)
+    assert [one.filename for one in told] == [__file__], "it points at who asked"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sinkhorn(numbers(5, 2), numbers(5, 2, seed=1), 0.5)
@@ -259,6 +291,15 @@ def test_too_few_turns_are_told_of() -> None:
         (lambda: wasserstein_distance(numbers(3), numbers(3), 1, torch.ones(4)), r"weights of x is \(4,\)"),
         (lambda: wasserstein_distance(numbers(3), numbers(3), 1, -torch.ones(3)), r"least weight of x is -1"),
         (lambda: wasserstein_distance(numbers(3), numbers(3), 1, None, torch.zeros(3)), r"least weight of y is 0"),
+        (
+            lambda: wasserstein_distance(numbers(2), numbers(3), 1, torch.tensor([1.0, math.inf])),
+            r"a weight of x is inf",
+        ),
+        (lambda: wasserstein_distance(numbers(1), numbers(3), 1, torch.tensor([math.nan])), r"a weight of x is nan"),
+        (
+            lambda: sinkhorn(numbers(1, 1), numbers(3, 1), 0.1, x_weights=torch.tensor([math.inf])),
+            r"weight of x is inf",
+        ),
         (lambda: gaussian_wasserstein(torch.zeros(2), torch.eye(3), torch.zeros(2), torch.eye(2)), r"beside mean is"),
         (lambda: sinkhorn(numbers(3, 1), numbers(3, 1), 0.0), r"epsilon is 0"),
         (lambda: sinkhorn(numbers(3, 1), numbers(3, 2), 0.1), r"shapes of x and y"),

@@ -74,6 +74,27 @@ def test_an_answer_is_a_linear_map_of_the_mean_over_places_and_orientations() ->
     x = torch.rand(3, 1, 6, 6)
     expected = net.features(x).mean((2, 3, 4)) @ net.head.weight.T + net.head.bias
     torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-6)
+    net = EquivariantModel(widths=(3, 400), norm="none", dropout=0.5).build((1, 6, 6), 5)
+    net.head.weight.data.fill_(1.0)
+    whole, hidden = net.eval()(x), net.train()(x)
+    assert not torch.allclose(hidden, whole, rtol=1e-3), "in training a share of the numbers is hidden from the map"
+    assert torch.allclose(hidden, whole, rtol=0.5)
+
+
+def test_a_stage_takes_the_largest_of_a_square_before_it_looks() -> None:
+    torch.manual_seed(0)
+    net = EquivariantModel(widths=(3, 4), norm="none").build((1, 8, 8), 5)
+    came = net.stages[0](torch.rand(2, 1, 8, 8))
+    squares = came.view(2, 3, 4, 4, 2, 4, 2).amax((4, 6))  # (N, C, orientations, 4, 4)
+    torch.testing.assert_close(net.stages[1](came), net.stages[1][1](squares).relu(), rtol=0, atol=1e-6)
+
+
+def test_first_weights_reach_as_far_as_those_of_torchs_own_convolution_of_as_many_inputs() -> None:
+    torch.manual_seed(0)
+    for inputs, orientations, size in ((1, 1, 3), (5, 4, 3), (2, 4, 5)):
+        weight = GroupConvolution(inputs, 40, orientations, size).weight.detach()
+        bound = (inputs * orientations * size * size) ** -0.5
+        assert 0.9 * bound < float(weight.abs().max()) <= bound
 
 
 def test_after_training_a_picture_and_its_turns_have_one_answer_and_mirror_images_have_not() -> None:
@@ -103,7 +124,15 @@ def test_a_weight_serves_four_orientations() -> None:
 
 
 def test_sizes_are_halved_only_where_squares_fill_them() -> None:
-    sides = {(8, 8): (2, 2), (12, 12): (3, 3), (6, 6): (3, 3), (5, 8): (5, 8), (8, 4): (4, 2), (2, 2): (2, 2)}
+    sides = {
+        (8, 8): (2, 2),
+        (12, 12): (3, 3),
+        (6, 6): (3, 3),
+        (5, 8): (5, 8),
+        (8, 5): (8, 5),
+        (8, 4): (4, 2),
+        (2, 2): (2, 2),
+    }
     for came, left in sides.items():
         net = EquivariantModel(widths=(2, 2, 2)).build((1, *came), 2)
         assert net.features(torch.zeros(1, 1, *came)).shape[-2:] == left
