@@ -1,0 +1,99 @@
+"""Models train and answer on another device than the processor: no tensor is made on the wrong one."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from locution.engine import Engine, TensorBatches, Turn
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from another_device import ELSEWHERE, Elsewhere, another_device
+from models_alone import ROWS, Problem, answer, build, fitting, generic, squares
+
+CASES = [(name, problem) for name in generic() for problem in fitting(name)]
+each_case = pytest.mark.parametrize(("name", "problem"), CASES, ids=[f"{name}-{one.name}" for name, one in CASES])
+
+
+def trained(name: str, problem: Problem) -> nn.Module:
+    """Train a model for a step, in numbers so fine that no rounding grows large."""
+    inputs = problem.inputs()
+    data = TensorBatches(inputs.double() if inputs.is_floating_point() else inputs, batch_size=ROWS // 2)
+    turn = Turn(squares, partial(torch.optim.SGD, lr=1e-3))
+    return Engine(build(name, problem).double(), turn, device="cpu", seed=3).fit(data, steps=1).trained()
+
+
+def close(here: Tensor, there: Tensor) -> None:
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-5)
+
+
+@each_case
+def test_a_model_answers_on_another_device(name: str, problem: Problem) -> None:
+    here = answer(build(name, problem).eval(), problem.inputs())
+    with another_device():
+        there = answer(build(name, problem).to(ELSEWHERE).eval(), problem.inputs().to(ELSEWHERE))
+        assert all(one.device == ELSEWHERE for one in there)
+        for one, other in zip(here, there, strict=True):
+            close(one, other)
+
+
+@each_case
+def test_a_model_trains_on_another_device(name: str, problem: Problem) -> None:
+    here = trained(name, problem).state_dict()
+    with another_device():
+        there = trained(name, problem)
+        assert all(parameter.device == ELSEWHERE for parameter in there.parameters())
+        for key, value in there.state_dict().items():
+            close(here[key], value)
+
+
+WRONG = {
+    "numbers beside them": lambda x: x + torch.ones(3),
+    "numbers to be multiplied by": lambda x: x @ torch.ones(3, 2),
+    "numbers to be joined": lambda x: torch.cat([x, torch.zeros(1, 3)]),
+    "numbers that are indexed": lambda x: torch.ones(2, 3)[x.argmax(1)],
+    "numbers put in": lambda x: x.index_put((torch.tensor([0]),), torch.ones(1, 3)),
+    "a layer that stayed behind": nn.Linear(3, 2),
+    "a generator of the processor": lambda x: torch.randn(3, device=x.device, generator=torch.Generator()),
+    "numpy": lambda x: x.numpy(),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_an_accelerator_refuses_is_refused(wrong: object) -> None:
+    assert callable(wrong)
+    with another_device(), pytest.raises((RuntimeError, TypeError)):
+        wrong(torch.rand(2, 3).to(ELSEWHERE))
+
+
+RIGHT = {
+    "a number beside them": lambda x: x * torch.tensor(2.0),
+    "indices": lambda x: x[torch.tensor([1, 0])],
+    "what is made beside them": lambda x: x + torch.ones_like(x) + x.new_tensor([1.0, 2.0, 3.0]),
+    "what is brought": lambda x: torch.ones(3).to(x) + x,
+    "Python's own numbers": lambda x: x + torch.tensor([1.0, 2.0, 3.0], device=x.device),
+    "a part that is written to": lambda x: x.clone()[0].add_(1),
+}
+
+
+@pytest.mark.parametrize("right", RIGHT.values(), ids=RIGHT)
+def test_what_it_grants_is_granted_and_the_numbers_are_right(right: object) -> None:
+    assert callable(right)
+    x = torch.rand(2, 3)
+    with another_device():
+        there = right(x.to(ELSEWHERE))
+        assert isinstance(there, Elsewhere)
+        assert torch.equal(there.cpu(), right(x))
+
+
+def test_nothing_of_it_is_left_behind() -> None:
+    with another_device():
+        pass
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        torch.ones(2).to(ELSEWHERE).tolist()
