@@ -11,7 +11,7 @@ from locution.errors import UserError, require
 from locution.models.accepted import accept
 from locution.models.self_attention import KeyValueCache
 from locution.models.sequence_transformer import check_sizes
-from locution.models.transformer import FORMS, Form, MakesFeedForward, Positions, Transformer, begin
+from locution.models.transformer import Form, MakesFeedForward, Positions, Transformer, begin, check_form
 
 
 class LanguageTransformer(nn.Module):
@@ -136,9 +136,7 @@ class LanguageModel:
 
     def __post_init__(self) -> None:
         check_sizes(self.width, self.layers, self.heads, self.positions, self.dropout)
-        require(self.form in FORMS, "model.form", self.form, ", ".join(FORMS))
-        fine = self.groups == 0 or (self.groups >= 1 and self.heads % self.groups == 0)
-        require(fine, "model.groups", self.groups, f"a divisor of model.heads, {self.heads}, or 0 for as many")
+        check_form(self.heads, self.form, self.groups)
         require(self.context >= 0, "model.context", self.context, "a whole number from 1, or 0 for a passage's length")
         require(self.vocabulary >= 0, "model.vocabulary", self.vocabulary, "a whole number from 0; the data say it")
 

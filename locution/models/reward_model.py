@@ -10,7 +10,7 @@ from locution.errors import require
 from locution.models.accepted import accept
 from locution.models.language_model import LanguageTransformer
 from locution.models.sequence_transformer import check_sizes
-from locution.models.transformer import Positions
+from locution.models.transformer import Form, Positions, check_form
 
 
 class RewardTransformer(nn.Module):
@@ -55,8 +55,8 @@ class RewardTransformer(nn.Module):
 class RewardModel:
     """A reward model says of a text, up to each of its places, how good it is: one number.
 
-    `width`, `layers`, `heads`, `positions`, `dropout` and `vocabulary` are those of `LanguageModel`; the same as there,
-    if it begins from the weights of one.
+    `width`, `layers`, `heads`, `positions`, `dropout`, `form`, `groups` and `vocabulary` are those of `LanguageModel`;
+    the same as there, if it begins from the weights of one.
 
     >>> import torch
     >>> model = RewardModel(width=16, heads=2, layers=1).build(inputs=(8,), outputs=100)
@@ -71,10 +71,13 @@ class RewardModel:
     heads: int = 4
     positions: Positions = "rotary"
     dropout: float = 0.0
+    form: Form = "gpt"
+    groups: int = 0
     vocabulary: int = 0
 
     def __post_init__(self) -> None:
         check_sizes(self.width, self.layers, self.heads, self.positions, self.dropout)
+        check_form(self.heads, self.form, self.groups)
         require(self.vocabulary >= 0, "model.vocabulary", self.vocabulary, "a whole number from 0; the data say it")
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> RewardTransformer:
@@ -89,5 +92,7 @@ class RewardModel:
                 self.heads,
                 positions=self.positions,
                 dropout=self.dropout,
+                form=self.form,
+                groups=self.groups,
             )
         )

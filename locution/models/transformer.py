@@ -69,6 +69,18 @@ def usual_hidden(form: Form, width: int) -> int:
     return 4 * width if form == "gpt" else -(-8 * width // 96) * 32
 
 
+def check_form(heads: int, form: str, groups: int) -> None:
+    """Refuse a form that no block has, and groups that the heads cannot be dealt out to.
+
+    >>> check_form(4, "gpt", 3)
+    Traceback (most recent call last):
+    locution.errors.UserError: model.groups is 3; allowed: a divisor of model.heads, 4, or 0 for as many.
+    """
+    require(form in FORMS, "model.form", form, ", ".join(FORMS))
+    fine = groups == 0 or (groups >= 1 and heads % groups == 0)
+    require(fine, "model.groups", groups, f"a divisor of model.heads, {heads}, or 0 for as many")
+
+
 class TransformerBlock(nn.Module):
     """A transformer block lets the places of a sequence look at each other, then works on each place by itself.
 

@@ -249,6 +249,10 @@ def test_margins_and_gains_are_counted_as_by_hand() -> None:
 
 def test_a_reward_model_begins_from_a_language_model_and_sees_nothing_behind_a_place() -> None:
     torch.manual_seed(0)
+    llama = RewardModel(width=16, heads=2, layers=1, form="llama", groups=1).build((8,), 50)
+    alike = LanguageModel(width=16, heads=2, layers=1, form="llama", groups=1).build((8,), 50).state_dict()
+    shapes = {name: weight.shape for name, weight in llama.state_dict().items() if not name.startswith("reward.")}
+    assert shapes == {name: weight.shape for name, weight in alike.items()}
     model = RewardModel(width=16, heads=2, layers=1).build((8,), 50).eval()
     language = LanguageModel(width=16, heads=2, layers=1).build((8,), 50)
     assert set(model.state_dict()) - set(language.state_dict()) == {"reward.weight", "reward.bias"}
