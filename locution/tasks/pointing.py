@@ -146,9 +146,16 @@ def tour_figures(points: Tensor, answers: Answers, truths: Answers, how: str) ->
     right = int((lengths <= shortest * (1 + 1e-5)).sum())
     made = [
         measured(
-            f"over_shortest{how}", f"longer than shortest{by}", "over", "lower", bootstrap(lengths / shortest - 1), note
+            f"over_shortest{how}",
+            f"longer than shortest{by}",
+            "longer than shortest",
+            "lower",
+            bootstrap(lengths / shortest - 1),
+            note,
         ),
-        measured(f"shortest{how}", f"shortest found{by}", "found", "higher", proportion(right, len(points)), note),
+        measured(
+            f"shortest{how}", f"shortest found{by}", "shortest found", "higher", proportion(right, len(points)), note
+        ),
     ]
     if not how:
         made.append(measured("length", "length", "length", "lower", bootstrap(lengths), note))
@@ -167,8 +174,15 @@ def hull_figures(points: Tensor, answers: Answers, truths: Answers, how: str) ->
     covered = torch.tensor(hull_areas(points, answers)) / torch.tensor(hull_areas(points, truths))
     right = sum(answer == truth for answer, truth in zip(answers, truths, strict=True))
     return [
-        measured(f"area{how}", f"area covered{by}", "area", "higher", bootstrap(covered), note),
-        measured(f"right{how}", f"every corner right{by}", "right", "higher", proportion(right, len(points)), note),
+        measured(f"area{how}", f"area covered{by}", "area covered", "higher", bootstrap(covered), note),
+        measured(
+            f"right{how}",
+            f"every corner right{by}",
+            "every corner right",
+            "higher",
+            proportion(right, len(points)),
+            note,
+        ),
     ]
 
 
