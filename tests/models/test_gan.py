@@ -127,6 +127,9 @@ def test_classes_may_be_shares_and_nothing_told_is_all_of_them_alike() -> None:
     whole = torch.eye(4)[[2] * 5]
     torch.testing.assert_close(gan.score(x, whole), gan.score(x, torch.full((5,), 2)))
     torch.testing.assert_close(gan.make(noise, whole), gan.make(noise, torch.full((5,), 2)))
+    blend = 0.3 * torch.eye(4)[[2] * 5] + 0.7 * torch.eye(4)[[1] * 5]
+    two, one = (gan.score(x, torch.full((5,), k)) for k in (2, 1))
+    torch.testing.assert_close(gan.score(x, blend), 0.3 * two + 0.7 * one)
     each = torch.stack([gan.score(x, torch.full((5,), k)) for k in range(4)])
     torch.testing.assert_close(gan.score(x), each.mean(0))  # the projection is linear in the shares
 
