@@ -192,6 +192,17 @@ def test_overfitting_is_said_in_the_results() -> None:
     assert any("overfitting" in line for line in run.results["warnings"])
 
 
+def test_what_was_said_while_it_trained_is_not_said_again_at_the_end(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("data.limit=60", "epochs=40", "model.dropout=0", "optimizer.lr=0.01", "run_dir=first")
+    run = train("digits", *words)
+    told = [record.getMessage() for record in caplog.records if "overfitting since" in record.getMessage()]
+    assert len(told) == 1
+    assert "overfitting since" not in capsys.readouterr().out
+    assert told[0] in run.results["warnings"]
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run folder"):
         Run.open(tmp_path)

@@ -137,6 +137,7 @@ class Overfitting(Observer):
     epochs: list[int] = field(default_factory=list, init=False, repr=False)
     since: int | None = field(default=None, init=False)
     notes: list[str] = field(default_factory=list, init=False)
+    said: list[str] = field(default_factory=list, init=False, repr=False)  # by this process: the end does not repeat it
     speaks: bool = field(default=True, init=False, repr=False)
     device: torch.device = field(default=torch.device("cpu"), init=False, repr=False)
     name: ClassVar[str] = "overfitting"
@@ -185,6 +186,7 @@ class Overfitting(Observer):
         text = f"overfitting since epoch {self.since}: {rose} while {fell}. {mend}"
         self.notes.append(text)
         if self.speaks:
+            self.said.append(text)
             (self.say or logging.getLogger("locution").warning)(text)
 
     def state_dict(self) -> dict[str, Any]:

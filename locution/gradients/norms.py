@@ -117,6 +117,7 @@ class GradientNorms(Observer):
     per_layer: bool = True
     say: Callable[[str], object] | None = None
     notes: list[str] = field(default_factory=list, init=False)
+    said: list[str] = field(default_factory=list, init=False, repr=False)  # by this process: the end does not repeat it
     told: set[str] = field(default_factory=set, init=False, repr=False)
     speaks: bool = field(default=True, init=False, repr=False)
     name: ClassVar[str] = "gradient_norms"
@@ -158,6 +159,7 @@ class GradientNorms(Observer):
         """Keep a warning, and say it."""
         self.notes.append(text)
         if self.speaks:
+            self.said.append(text)
             (self.say or logging.getLogger("locution").warning)(text)
 
     def state_dict(self) -> dict[str, Any]:
