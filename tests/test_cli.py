@@ -52,7 +52,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             2,
             "'curiculum' is more than this takes; allowed: what `locution terms --help` lists.",
         ),
-        (["terms", "--jsn"], 2, "Unknown option: --jsn. Did you mean --json? Allowed: --json, --help."),
+        (
+            ["terms", "--jsn"],
+            2,
+            "Unknown option: --jsn. Did you mean --json? Allowed: --about, --json, --kind, --row, --help.",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +93,41 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["terms", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert all(entry["definition"] and entry["example"] and entry["source"] for entry in entries)
+
+
+def test_lists_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "--about", "own pictures GAN"]) == 0
+    shown = capsys.readouterr().out
+    assert "images/gan" in shown
+    assert "pictures of one's own" in shown
+    assert "images/vae" not in shown
+    assert "handwritten" not in shown
+    assert run(["terms", "--kind", "method", "--about", "dropout"]) == 0
+    shown = capsys.readouterr().out
+    assert "dropconnect" in shown
+    assert "DropConnect leaves out random weights" in " ".join(shown.split()), "of few it is said what they are"
+    assert "adamw" not in shown
+    assert run(["terms", "--row", "1", "--json"]) == 0
+    assert {entry["row"] for entry in json.loads(capsys.readouterr().out)} == {1}
+    for words, said in (
+        (["terms", "--kind", "modell"], "'modell' is no kind of term. Did you mean 'model'?"),
+        (["terms", "--row", "0"], "--row is 0; allowed: a row of the vocabulary, from 1 to"),
+        (["terms", "--about", "xyzzy"], "no term is about 'xyzzy' here; allowed: other words"),
+        (["recipes", "--about", "xyzzy"], "no recipe is about 'xyzzy'; allowed: other words"),
+    ):
+        assert run(words) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_every_recipe_is_described_in_a_line() -> None:
+    from locution import config
+    from locution.recipe import resolve
+    from locution.vocabulary.show import FAMILIES
+
+    for name in config.recipes():
+        assert 10 < len(resolve(name).describe) <= 120, name
+    families = {name.split("/")[0] for name in config.recipes() if "/" in name}
+    assert set(FAMILIES) - {""} <= families
 
 
 def test_a_term_shows_and_runs_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 
-def recipes() -> None:
-    """List the recipes that `train` takes."""
+def recipes(*, about: str = "") -> None:
+    """List the recipes that `train` takes.
+
+    Parameters
+    ----------
+    about
+        only those in which all these words stand, such as diffusion, or "own pictures".
+    """
     from locution.vocabulary import show
 
-    show.recipes()
+    show.recipes(about)
 
 
 def methods() -> None:
@@ -17,17 +23,23 @@ def methods() -> None:
     show.methods()
 
 
-def terms(*, json: bool = False) -> None:
+def terms(*, kind: str = "", row: int | None = None, about: str = "", json: bool = False) -> None:
     """List the vocabulary.
 
     Parameters
     ----------
+    kind
+        only the terms of one kind, such as method, model or objective.
+    row
+        only those of one row of the vocabulary.
+    about
+        only those in whose names or definition all these words stand, such as attention.
     json
         print one JSON object with every term's definition, source and code.
     """
     from locution.vocabulary import show
 
-    show.terms(as_json=json)
+    show.terms(kind=kind, row=row, about=about, as_json=json)
 
 
 def term(name: str, *, run: bool = False) -> None:

@@ -7,21 +7,43 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from locution.errors import LocutionError
+from locution.errors import LocutionError, UserError, unknown
 from locution.vocabulary import lookup
 from locution.vocabulary.entry import Entry
 from locution.vocabulary.measured import conditions, sentences
 
+FEW = 40  # terms of which it is also said what they are
+FAMILIES = {
+    "images": "pictures of one's own, in a folder: data=FOLDER",
+    "table": "a table of one's own: data=FILE target=COLUMN",
+    "texts": "texts of one's own: data=FILE or data=FOLDER; Python's documentation where none are named",
+    "speech": "speech, of one's own or synthetic",
+    "digits": "handwritten digits",
+    "sprites": "drawn shapes whose causes are known",
+    "": "small problems, each made to show one thing",
+}
 
-def recipes() -> None:
-    """Print every recipe and what it shows."""
+
+def recipes(about: str = "") -> None:
+    """Print every recipe and what it is for, family by family; `about`: only those in which all these words stand."""
+    import yaml
+    from rich.text import Text
+
     from locution import config
 
-    rows = []
+    rows: dict[str, list[tuple[str, ...]]] = {family: [] for family in FAMILIES}
     for name in config.recipes():
-        head = config.locate(name).read_text(encoding="utf-8").split("\n", 1)[0]
-        rows.append((name, head.lstrip("# ").strip()))
-    _table(["recipe", "what it shows"], rows)
+        text = config.locate(name).read_text(encoding="utf-8")
+        if all(word in f"{name}\n{text}".casefold() for word in about.casefold().split()):
+            family = name.split("/")[0]
+            rows[family if family in FAMILIES else ""].append((name, yaml.safe_load(text).get("describe", "")))
+    if not any(rows.values()):
+        raise UserError(f"no recipe is about '{about}'; allowed: other words, or none for all {len(config.recipes())}.")
+    table: list[tuple[Any, ...]] = []
+    for family, heading in FAMILIES.items():
+        if rows[family]:
+            table += [*([("", "")] if table else []), ("", Text(heading, style="bold")), *rows[family]]
+    _table(["recipe", "what it does"], table)
 
 
 def methods() -> None:
@@ -35,13 +57,35 @@ def methods() -> None:
     _table(["method", "seam", "what it does"], rows)
 
 
-def terms(*, as_json: bool = False) -> None:
-    """Print every term; as JSON with everything that is known of it."""
-    listed = lookup.terms().values()
+def terms(*, kind: str = "", row: int | None = None, about: str = "", as_json: bool = False) -> None:
+    """Print every term; as JSON with everything that is known of it.
+
+    kind, row: only those of a kind, or of a row of the vocabulary. about: only those in whose names or definition all
+    these words stand. Of few it is also said what they are.
+    """
+    every = list(lookup.terms().values())
+    kinds, numbers = sorted({term.kind for term in every}), sorted({term.row for term in every})
+    if kind and kind not in kinds:
+        raise unknown("kind of term", kind, kinds)
+    if row is not None and row not in numbers:
+        raise UserError(f"--row is {row}; allowed: a row of the vocabulary, from {numbers[0]} to {numbers[-1]}.")
+    listed = [term for term in every if kind in ("", term.kind) and row in (None, term.row)]
+    words = about.casefold().split()
+    if words:
+        listed = [term for term in listed if all(word in spoken_of(term) for word in words)]
+    if not listed:
+        raise UserError(f"no term is about '{about}' here; allowed: other words, or none for all {len(every)}.")
     if as_json:
         print(json.dumps([Entry(term).as_dict() for term in listed], ensure_ascii=False, indent=1))
-        return
-    _table(["row", "term", "title", "kind"], [(str(t.row), t.name, t.title, t.kind) for t in listed])
+    elif len(listed) > FEW:
+        _table(["row", "term", "title", "kind"], [(str(t.row), t.name, t.title, t.kind) for t in listed])
+    else:
+        _table(["term", "kind", "what it is"], [(t.name, t.kind, Entry(t).definition) for t in listed])
+
+
+def spoken_of(term: lookup.Term) -> str:
+    """Write out what a term is called and what it is, in small letters."""
+    return " ".join([term.name, term.title, *term.aliases, Entry(term).definition]).casefold()
 
 
 def term(name: str, *, run: bool = False) -> None:
@@ -102,7 +146,7 @@ def _run(entry: Entry) -> None:
         runs.train(*shlex.split(entry.term.recipe))
 
 
-def _table(head: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+def _table(head: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
