@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ def test_transformers_reads_the_same_tokens(opened: tuple[Any, Any], tokenizer: 
         assert opened[1].decode(tokenizer.encode(text)) == text
     assert opened[1].eos_token_id == 0
     assert opened[1].mask_token_id == 1
+
+
+def test_no_merge_crosses_the_borders_of_pieces_there_either(tmp_path: Path) -> None:
+    odd = ["a_b __c", "x1 1a 12345", "e\u0301t", "a  b\n\n c", "½a ²1", "don't", "日本1語"]
+    pairs = dict.fromkeys(pair for text in odd for pair in pairwise(2 + byte for byte in text.encode()))
+    willing = Tokenizer(list(pairs))  # it would join whatever stands together in these
+    write_transformers(LanguageModel(width=8, heads=2, form="llama").build((8,), len(willing)), willing, tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    for text in odd:
+        assert theirs(text)["input_ids"] == [0, *willing.encode(text)], text
 
 
 def test_transformers_goes_on_with_a_text_alike(opened: tuple[Any, Any], tokenizer: Tokenizer) -> None:
