@@ -50,6 +50,14 @@ def test_what_is_due_may_be_uneven() -> None:
         found.missing(least=0)
 
 
+def test_a_mode_has_its_share_of_all_that_was_drawn_also_of_what_is_of_no_mode() -> None:
+    assert Coverage((4, 46), drawn=100).missing() == [0]  # 50 would be its share, and a tenth of that 5
+    assert Coverage((5, 45), drawn=100).missing() == []  # a tenth is enough
+    found = Coverage((30, 70), drawn=100)
+    assert mode_collapse(found, ["one", "two"], least=0.7).startswith("mode collapse: 1 of 2 modes have less than 0.7")
+    assert mode_collapse(found, ["one", "two"], least=0.7, due=[0.3, 0.7]) == ""
+
+
 def test_samples_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError, match=r"shapes \(3, 2\) and \(8, 3\); allowed: \(N, D\) and \(K, D\)"):
         mode_coverage(torch.zeros(3, 2), torch.zeros(8, 3), 0.1)

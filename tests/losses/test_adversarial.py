@@ -217,6 +217,13 @@ def test_without_a_penalty_a_critic_exaggerates() -> None:
     assert estimate(real, fake, 60, penalty=0.0) > 3.0  # the distance is 1
 
 
+def test_slopes_of_bf16_are_measured_in_fp32_and_the_papers_settings_are_the_usual_ones() -> None:
+    real, fake = torch.randn(4, 3).bfloat16(), torch.randn(4, 3).bfloat16()
+    found = gradient_penalty(lambda p: p.square().sum(1), real, fake, torch.rand(4))
+    assert found.dtype == torch.float32
+    assert (WassersteinGAN().penalty, WassersteinGAN().critic_steps) == (10, 5)  # Gulrajani et al., algorithm 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_bf16_computes_its_sums_in_full(kind: type) -> None:
     net, one = gan().float(), batch()

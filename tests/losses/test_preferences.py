@@ -78,6 +78,13 @@ def test_rewards_are_found_again_from_preferences_up_to_a_constant() -> None:
     torch.testing.assert_close(found.detach() - found.detach().mean(), truth - truth.mean(), atol=1e-5, rtol=0)
 
 
+def test_a_reward_that_is_far_too_low_costs_as_much_and_still_has_a_slope() -> None:
+    better = torch.tensor([-200.0, 200.0], requires_grad=True)
+    losses = preference_loss(better, torch.zeros(2))
+    assert losses.tolist() == [200.0, 0.0]
+    assert torch.autograd.grad(losses.sum(), better)[0].tolist() == [-1.0, 0.0]
+
+
 class Table(nn.Module):
     """What comes next depends on the last token alone."""
 
