@@ -7,6 +7,7 @@ from itertools import permutations
 
 import pytest
 import torch
+from torch import Tensor
 
 from locution.engine import Batch, Engine, TensorBatches, Turn
 from locution.errors import UserError
@@ -43,6 +44,63 @@ def test_picking_step_by_step_is_picking_along_the_answer(encoder: str) -> None:
     assert torch.equal(logs.argmax(-1), order)
     torch.testing.assert_close(net(some), logs)
     assert all(sorted(row) == list(range(5)) for row in order.tolist())
+
+
+def decided(**settings: object) -> PointerNetwork:
+    """A network whose next pick hangs upon those before."""
+    net = small(**settings)
+    net.weight.data *= 20
+    net.query.weight.data *= 4
+    return net
+
+
+def expected(net: PointerNetwork, one: Tensor, before: list[int]) -> Tensor:
+    """The log-probability of each place after so many picks of one set (n, 2), from the decoder's own steps."""
+    states, keys, (hidden, cell) = net.read(one[None])
+    inner = net.start
+    seen, memory = net.memory(inner[None, None], (hidden, cell))
+    for place in before:
+        seen, memory = net.memory(states[:, place : place + 1], memory)
+    scores = torch.tanh(keys[0] + net.query(seen[0, 0])) @ net.weight
+    return scores.index_fill(0, torch.tensor(before, dtype=torch.int64), -torch.inf).log_softmax(0).detach()
+
+
+@pytest.mark.parametrize("encoder", ["attention", "lstm"])
+def test_each_pick_is_told_of_those_before_it_and_of_no_other(encoder: str) -> None:
+    net, some = decided(encoder=encoder), points(3, 5)
+    order = torch.tensor([[3, 0, 4, 1, 2], [1, 2, 3, 4, 0], [4, 3, 2, 1, 0]])
+    logs = net(some, order)
+    for row in range(3):
+        for moment in range(5):
+            before = order[row, :moment].tolist()
+            left = [place for place in range(5) if place not in before]
+            wanted = expected(net, some[row], before)[left]
+            torch.testing.assert_close(logs[row, moment, left], wanted, rtol=0, atol=1e-4)
+    assert not torch.allclose(expected(net, some[0], [3, 0])[1], expected(net, some[0], [3, 4])[1], atol=0.01)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 7])
+def test_beams_are_those_of_a_search_by_hand(beams: int) -> None:
+    net, some = decided(), points(12, 4)
+    found = net.pick(some, beams).tolist()
+    for row, one in enumerate(some):
+        kept: list[tuple[float, list[int]]] = [(0.0, [])]
+        for _ in range(4):
+            longer = []
+            for total, before in kept:
+                logs = expected(net, one, before).tolist()
+                longer += [(total + logs[place], [*before, place]) for place in range(4) if place not in before]
+            kept = sorted(longer, reverse=True)[:beams]
+        assert found[row] == kept[0][1]
+    if beams > 1:
+        assert found != net.pick(some).tolist(), "a search that is wider finds others here"
+
+
+def test_the_end_is_the_element_behind_the_others() -> None:
+    net, some = small(ends=True), points(2, 4)
+    states, moved = net.read(some)[0], net.read(some.flip(1))[0]
+    torch.testing.assert_close(states[:, :4].flip(1), moved[:, :4], rtol=0, atol=1e-5)
+    torch.testing.assert_close(states[:, 4], moved[:, 4], rtol=0, atol=1e-5)
 
 
 def test_all_beams_find_the_likeliest_of_all_orders() -> None:
@@ -103,6 +161,13 @@ def test_picks_behind_the_end_do_not_count() -> None:
     whole = pick_surprise(logs, torch.tensor([[1, 2, -1], [0, 3, 1]]))
     torch.testing.assert_close(whole[0], -(logs[0, 0, 1] + logs[0, 1, 2]) / 2)
     torch.testing.assert_close(whole[1], -(logs[1, 0, 0] + logs[1, 1, 3] + logs[1, 2, 1]) / 3)
+
+
+def test_examples_count_as_much_as_they_weigh() -> None:
+    net, some, order = small(), points(2, 3), torch.tensor([[0, 1, 2], [2, 1, 0]])
+    each = pick_surprise(net(some, order), order)
+    loss = Picks()(net, Batch(some, order, weights=torch.tensor([3.0, 1.0])))[1]
+    torch.testing.assert_close(loss, (3 * each[0] + each[1]) / 4)
 
 
 def test_gradients_of_short_answers_are_finite() -> None:

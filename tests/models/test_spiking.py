@@ -103,6 +103,29 @@ def test_all_steps_at_once_are_the_steps_one_by_one(
     assert all(gradient.abs().max() > 0 for gradient in one)
 
 
+def test_a_network_has_the_neurons_that_its_settings_ask_for() -> None:
+    settings = {"decay": 0.7, "threshold": 0.4, "reset": "zero", "surrogate": "fast_sigmoid", "slope": 5.0}
+    model = SpikingModel(widths=(4, 5), steps=6, coding="rate", readout="spikes", **settings)  # type: ignore[arg-type]
+    net = model.build((2, 3), 3)
+    assert (net.widths, net.steps, net.coding, net.readout) == ((6, 4, 5, 3), 6, "rate", "spikes")
+    currents = torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found, expected = net.fire(currents), leaky_integrate_and_fire(currents, **settings)[0]  # type: ignore[arg-type]
+    assert torch.equal(found, expected)
+    assert 0 < float(found.detach().sum()) < found.numel()
+    by = torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(1))
+    one, other = (torch.autograd.grad((by * said).sum(), currents)[0] for said in (found, expected))
+    assert torch.equal(one, other)
+    assert net.fire(currents.bfloat16()).dtype == torch.float32, "sums over time want more than bf16"
+    assert sorted(net.state_dict()) == [f"layers.{n}.{part}" for n in range(3) for part in ("bias", "weight")]
+
+
+def test_a_potential_at_the_threshold_does_not_fire_yet() -> None:
+    spikes, potentials = leaky_integrate_and_fire(torch.tensor([1.0, 0.5, 0.25]), decay=0.5, threshold=1.0)
+    assert potentials.tolist() == [1.0, 1.0, 0.75]
+    assert not spikes.any()
+    assert leaky_integrate_and_fire(torch.tensor([1.0 + 2**-23]))[0].all()
+
+
 def test_a_trace_says_how_the_answer_came_about() -> None:
     torch.manual_seed(0)
     inputs = torch.rand(5, 6)
