@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from locution.data.dataset import Dataset
+from locution.data.waves import WavesData
 from locution.engine import TensorBatches
 from locution.errors import LocutionError, UserError
 from locution.evaluation.intervals import bootstrap
@@ -18,6 +20,7 @@ from locution.inference.predict import predict
 from locution.models.hypernetwork import Hypernetwork, run_written
 from locution.reporting.results import Graph, Metric, RunResults
 from locution.tasks.keeping import WeightsKept
+from locution.tasks.new_tasks import answers, learn_codes
 from locution.tasks.supervised import Supervised
 from locution.tasks.task import Job
 
@@ -65,6 +68,7 @@ class ManyTasks(WeightsKept):
             Metric("worst", float(each.max()), label="error of the worst task", better="lower", note=note),
             Metric("unlearnt", float(spread), label="error of the mean alone", note=note),
         ]
+        results.metrics += of_new_tasks(recipe, model)
         if data.inputs == (1,):
             results.graphs = [wave(model, data, task) for task in range(min(SHOWN, len(each)))]
             results.graphs += between(model)
@@ -78,6 +82,23 @@ class ManyTasks(WeightsKept):
         rows = [question(text, count, job.data.inputs[0]) for text in inputs]
         asked = {"task": torch.tensor([task for task, _ in rows]), "x": torch.stack([x for _, x in rows])}
         return [", ".join(f"{value:.4g}" for value in row) for row in predict(model, asked).outputs.tolist()]
+
+
+def of_new_tasks(recipe: Recipe, model: nn.Module) -> list[Metric]:
+    """Judge a hypernetwork on as many tasks that it never saw, of each of which its code alone is learnt."""
+    part = recipe.part("data")
+    if not isinstance(model, Hypernetwork) or not isinstance(part, WavesData):
+        return []
+    data, device = replace(part, draw=part.draw + 1).load(recipe.seed), model.spread.device
+    parts: list[Any] = [data.train, data.test]
+    (x, y), (new_x, new_y) = ([some.inputs["x"], some.targets] for some in parts)
+    x, y, new_x, new_y = (some.view(part.tasks, -1, 1).to(device) for some in (x, y, new_x, new_y))
+    with torch.no_grad():
+        said = answers(model, learn_codes(model, x, y), new_x)
+    each = (said - new_y).square().flatten(1).mean(1).cpu()
+    note = f"{part.tasks} tasks never seen; of each its code was learnt, {model.codes.embedding_dim} numbers"
+    label = "error of new tasks, by a new code alone"
+    return [Metric("new_tasks", **bootstrap(each), label=label, group="", better="lower", note=note)]
 
 
 def question(text: str, tasks: int, size: int) -> tuple[int, Tensor]:
