@@ -161,15 +161,15 @@ def band(model: BayesianLinear, data: Dataset, wanted: Tensor, exact: Tensor) ->
     low, high = float(points[0].min()), float(points[0].max())
     x = torch.linspace(low - 0.25 * (high - low), high + 0.25 * (high - low), PLACES)
     features = model.features(x[:, None].double())
-    lines = {}
+    drawn: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (mean, covariance) in {"found": posterior_of(model), "exact": (wanted, exact)}.items():
         middle, spread = features @ mean, ((features @ covariance) * features).sum(1).sqrt()
-        lines[name] = (middle, middle + BAND * spread, middle - BAND * spread)
-    drawn = {"found": lines["found"][0], "found, 95 % above": lines["found"][1], "exact, 95 % above": lines["exact"][1]}
-    drawn |= {"found, 95 % below": lines["found"][2], "exact, 95 % below": lines["exact"][2]}
+        drawn[name] = x, middle
+        edge = torch.cat([middle + BAND * spread, (middle - BAND * spread).flip(0)])  # there above, and back below
+        drawn[f"{name}, 95 %"] = torch.cat([x, x.flip(0)]), edge
     return Graph(
         "The line and how sure it is",
-        {name: (x.tolist(), y.tolist()) for name, y in drawn.items()},
+        {name: (xs.tolist(), ys.tolist()) for name, (xs, ys) in drawn.items()},
         (points[0].tolist(), points[1].tolist()),
         note="without the noise; dots: what was learnt from",
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from locution.models.filters import first_filters
+from locution.models.filters import edges, first_filters
 from locution.reporting.results import Gallery
 
-EXAMPLES, MOST = 6, 16
+EXAMPLES, MOST, MOST_EDGES = 6, 16, 12
 
 
 def first_features(model: nn.Module, inputs: Tensor) -> Tensor | None:
@@ -57,6 +57,27 @@ def filter_pictures(model: nn.Module, inputs: Tensor) -> list[Gallery]:
         found = "each row: a picture, then what each of the filters finds in it, dark where most"
         galleries.append(Gallery("What the filters find", rows.numpy(), found))
     return galleries
+
+
+def edge_pictures(model: nn.Module, inputs: Tensor) -> list[Gallery]:
+    """Draw where a few pictures change from bright to dark, which is what many a learnt filter looks for too.
+
+    The pictures stand above, their edges below, dark where they are strong. Nothing for networks without filters.
+
+    Shapes: inputs (N, channels, H, W).
+
+    >>> from locution.models.convnet import ConvNet
+    >>> [one.pictures.shape for one in edge_pictures(ConvNet(1, (8, 16), 10), torch.rand(20, 1, 8, 8))]
+    [(2, 12, 8, 8)]
+
+    Reference: I. Sobel, G. Feldman, 1968, "A 3x3 isotropic gradient operator for image processing".
+    """
+    if first_filters(model) is None or inputs.dim() != 4:
+        return []
+    few = inputs[:MOST_EDGES].float().mean(1)  # (N, H, W)
+    rows = torch.stack([_from_zero_to_one(few[:, None]), _from_zero_to_one(edges(few)[:, None])])[:, :, 0]
+    note = "above: pictures; below: their edges by Sobel's two filters, dark where they are strong"
+    return [Gallery("Edges", rows.cpu().numpy(), note)]
 
 
 def _from_zero_to_one(pictures: Tensor) -> Tensor:

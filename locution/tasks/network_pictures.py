@@ -13,7 +13,7 @@ from locution.reporting.results import Drawn, RunResults
 from locution.tasks.attention_drawn import attention_drawn
 from locution.tasks.depth import depth_pictures
 from locution.tasks.expert_pictures import expert_pictures
-from locution.tasks.filters import filter_pictures
+from locution.tasks.filters import edge_pictures, filter_pictures
 from locution.tasks.gate_pictures import gate_pictures
 from locution.tasks.plane import planes
 from locution.tasks.spikes import spike_pictures
@@ -41,7 +41,9 @@ class Shown:
 # each draws what it knows how to draw, and nothing for a network of another kind; the report keeps their order
 PICTURES: tuple[Callable[[Shown], Drawn], ...] = (
     lambda shown: Drawn(galleries=planes(shown.model, shown.data)),
-    lambda shown: Drawn(galleries=filter_pictures(shown.model, shown.inputs)),
+    lambda shown: Drawn(
+        galleries=filter_pictures(shown.model, shown.inputs) + edge_pictures(shown.model, shown.inputs)
+    ),
     lambda shown: Drawn(galleries=turned_pictures(shown.model, shown.inputs)),
     lambda shown: Drawn(galleries=attention_drawn(shown.model, shown.inputs)),
     lambda shown: Drawn(graphs=depth_pictures(shown.part, shown.data, shown.recipe.seed)),

@@ -9,7 +9,7 @@ from torch import nn
 
 from locution.cli import run as command
 from locution.models.convnet import ConvNetModel
-from locution.tasks.filters import filter_pictures, first_features
+from locution.tasks.filters import edge_pictures, filter_pictures, first_features
 
 
 class First(nn.Module):
@@ -54,6 +54,16 @@ def test_bytes_are_pictures_too_and_a_network_without_filters_has_none() -> None
     net = ConvNetModel(widths=(4,)).build((3, 6, 6), 2)
     assert len(filter_pictures(net, torch.randint(0, 256, (8, 3, 6, 6)).to(torch.uint8))) == 2
     assert filter_pictures(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), torch.rand(3, 1, 8, 8)) == []
+
+
+def test_edges_stand_below_the_pictures() -> None:
+    x = torch.zeros(3, 1, 6, 6)
+    x[:, :, :, 3:] = torch.tensor([1.0, 0.5, 0.25])[:, None, None, None]  # one upright step each
+    (drawn,) = edge_pictures(First(), x)
+    above, below = torch.as_tensor(drawn.pictures)
+    assert torch.equal(above, (x > 0).float()[:, 0])
+    assert torch.equal(below, torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).expand(3, 6, 6))
+    assert edge_pictures(nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), x) == []
 
 
 def test_they_stand_in_the_report_of_a_run(tmp_path: Path) -> None:
