@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import torch
@@ -37,9 +37,12 @@ class Elsewhere(Tensor):
     """A tensor that says it lives on another device; its numbers are on the processor, in `held`."""
 
     held: Tensor
+    fine: ClassVar[bool] = False  # whether the device has numbers of 64 bits, as CUDA has and MPS has not
 
     @staticmethod
     def __new__(cls: Any, held: Tensor) -> Any:
+        if held.dtype in (torch.float64, torch.complex128) and not Elsewhere.fine:
+            raise TypeError(f"a tensor of {held.dtype} came to {ELSEWHERE}, which has no such numbers")
         shape: dict[str, Any] = {"strides": held.stride(), "storage_offset": held.storage_offset()}
         made = Tensor._make_wrapper_subclass(cls, held.size(), dtype=held.dtype, device="meta", **shape)  # type: ignore[attr-defined]
         made.held = held
@@ -115,13 +118,14 @@ class Written(TorchFunctionMode):
 
 
 @contextmanager
-def another_device() -> Iterator[torch.device]:
-    """While this is open there is one more device, which the engine picks.
+def another_device(*, fine: bool = False) -> Iterator[torch.device]:
+    """While this is open there is one more device, which the engine picks; without numbers of 64 bits, unless `fine`.
 
     Such tensors cannot be made in inference mode, which here only keeps nothing for a gradient.
     """
     seeds = mock.patch.object(torch.mps, "manual_seed")
     modes = mock.patch.object(torch, "inference_mode", torch.no_grad)
     picks = mock.patch("locution.engine.loop.pick_device", return_value=ELSEWHERE)
-    with seeds, modes, picks, Counted(), Written():
+    numbers = mock.patch.object(Elsewhere, "fine", fine)
+    with seeds, modes, picks, numbers, Counted(), Written():
         yield ELSEWHERE

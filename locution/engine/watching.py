@@ -89,7 +89,7 @@ class Watch:
 
     def flush(self) -> None:
         """Fetch the losses since the last time; a loss that is no number ends training with a clear line."""
-        found = [torch.stack(seen).double().tolist() if seen else [] for seen in self.losses]
+        found = [torch.stack(seen).cpu().double().tolist() if seen else [] for seen in self.losses]
         self.check(found)
         main = next((turn for turn in reversed(self.engine.turns) if turn.every == 1), self.engine.turns[0])
         for turn, seen, losses in zip(self.engine.turns, self.losses, found, strict=True):

@@ -59,7 +59,7 @@ def bootstrap(
 
     Reference: B. Efron, 1987, "Better bootstrap confidence intervals", JASA 82, section 3.
     """
-    table = values.detach().double().cpu()
+    table = values.detach().cpu().double()
     table = table[:, None] if table.dim() == 1 else table  # (N, K)
     require(len(table) >= 1, "values", len(table), "at least one example")
     require(0.0 < level < 1.0, "level", level, "a share between 0 and 1, usually 0.95")

@@ -82,18 +82,21 @@ def mean_loss(model: nn.Module, objective: Objective, batches: Iterable[Batch]) 
     was = model.training
     modes = [module for module in model.modules() if module.training]
     model.eval()
-    total, weight = [], 0.0
+    losses, weights = [], []
     try:
         with torch.no_grad():
             for batch in batches:
                 _, loss = objective(model, batch)
-                total.append(loss.double() * batch.weight())
-                weight += batch.weight()
+                losses.append(loss)
+                weights.append(batch.weight())
     finally:
         if was:
             for module in modes:
                 module.training = True
-    return float(torch.stack(total).sum()) / weight if total else math.nan
+    if not losses:
+        return math.nan
+    found = torch.stack(losses).cpu().double()  # on the processor: MPS has no such numbers
+    return float((found * torch.tensor(weights, dtype=torch.float64)).sum()) / sum(weights)
 
 
 @dataclass

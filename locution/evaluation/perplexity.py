@@ -37,7 +37,7 @@ def token_surprise(model: nn.Module, stream: Tensor, context: int, step: int = 0
     for window, asked in windows(stream, context, step or max(1, context // 2)):
         scores = model(window[None, :-1].to(device))[0, -asked:]  # (asked, V)
         surprise = functional.cross_entropy(scores.float(), window[-asked:].to(device), reduction="none")
-        found.append(surprise.double().cpu())
+        found.append(surprise.cpu().double())
     if not found:
         raise UserError(f"a text of {len(stream)} tokens came to be judged by; allowed: from 2.")
     return torch.cat(found)
