@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class Pointing(WeightsKept):
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:
         """Answer each input: points as x,y x,y ..., however many, or test:3; with the elements in their order."""
-        job = self.prepare(recipe, quiet=True)
+        job = self.prepare(lighter(recipe, inputs), quiet=True)
         model = self.load(recipe, job, folder)
         found = []
         for text in inputs:
@@ -85,6 +86,20 @@ class Pointing(WeightsKept):
             else:
                 found.append(f"{said} (length {float(tour_lengths(points[None], torch.tensor([answer]))):.3f})")
         return found
+
+
+def lighter(recipe: Recipe, inputs: Sequence[str]) -> Recipe:
+    """Leave out the questions of training, which are long to solve, unless an input names one of them.
+
+    Each part of the data is drawn by a stream of its own: test:3 stays what it was.
+
+    >>> from locution.recipe import resolve
+    >>> lighter(resolve("tours"), ["test:3"]).data["count"], lighter(resolve("tours"), ["train:3"]).data["count"]
+    (1, 60000)
+    """
+    if any(text.startswith("train:") for text in inputs):
+        return recipe
+    return replace(recipe, data={**recipe.data, "count": 1})
 
 
 def of_other_sizes(model: nn.Module, learnt: int, hulls: bool) -> Graph:

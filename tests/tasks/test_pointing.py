@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from locution.data.tours import shortest_tours
 from locution.errors import UserError
 from locution.reporting.polygons import polygons
 from locution.runs import Run, train
@@ -96,6 +97,26 @@ def test_an_answer_is_the_best_of_the_beams(run: Run) -> None:
     said = [answer.split(" (")[0] for answer in run.predict([f"test:{row}" for row in range(16)])]
     assert said == [" ".join(map(str, row)) for row in picked(network, points, BEAMS)]
     assert picked(network, points, BEAMS) != picked(network, points)
+
+
+def test_an_answer_does_not_wait_for_questions_of_training_to_be_solved(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run.job().data
+    solved: list[int] = []
+
+    def counting(points: torch.Tensor) -> torch.Tensor:
+        solved.append(len(points))
+        return shortest_tours(points)
+
+    monkeypatch.setattr("locution.data.tours.shortest_tours", counting)
+    run.predict(["test:3"])
+    assert sum(solved) < len(whole.train)
+    solved.clear()
+    (said,) = run.predict(["train:0"])
+    assert sum(solved) > len(whole.train)
+    network = run.load(run.job())
+    assert said.split(" (")[0] == " ".join(map(str, picked(network, whole.train.inputs[:1], BEAMS)[0]))
 
 
 def test_a_run_of_hulls_is_judged_drawn_and_answers(tmp_path: Path) -> None:
