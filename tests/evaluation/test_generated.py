@@ -11,7 +11,7 @@ from torch import Tensor
 from locution.data.digits import DigitsData
 from locution.errors import UserError
 from locution.evaluation.generated import PictureJudge, gaussian_fit, some_of
-from locution.evaluation.modes import data_copying, lifelike, recall_of_samples
+from locution.evaluation.modes import data_copying, lifelike, neighbourhood_coverage, recall_of_samples
 
 
 @cache
@@ -46,6 +46,15 @@ def test_who_hands_out_what_was_learnt_from_is_said_to_copy() -> None:
     assert found["precision"] == 1.0
     assert found["recall"] > 0.85
     assert found["coverage"] > 0.85
+
+
+def test_recall_and_coverage_are_by_as_many_as_are_held_out() -> None:
+    known, _, held = digits()
+    many = some_of(known, 900)
+    assert len(held) < len(many)
+    found, few = figures(many), many[: len(held)]
+    assert found["recall"] == recall_of_samples(held, few)
+    assert found["coverage"] == neighbourhood_coverage(held, few) < neighbourhood_coverage(held, many)
 
 
 def test_who_makes_one_good_picture_over_and_over_has_no_recall() -> None:
