@@ -75,11 +75,17 @@ def class_coverage(classes: Tensor, count: int) -> Coverage:
     return Coverage(tuple(torch.bincount(classes[classes >= 0], minlength=count).tolist()), len(classes))
 
 
-def mode_collapse(coverage: Coverage, names: Sequence[str], least: float = LEAST, due: Sequence[float] = ()) -> str:
+def mode_collapse(
+    coverage: Coverage,
+    names: Sequence[str],
+    least: float = LEAST,
+    due: Sequence[float] = (),
+    mend: str = "Try objective.name=wasserstein_gan.",
+) -> str:
     """Mode collapse is when a generator makes only some of the kinds of examples that there are, over and over.
 
     Says so in one line if any mode has less than `least` of the share of samples that is its due (even shares, if
-    `due` does not say others); else nothing.
+    `due` does not say others), and what may mend it; else nothing.
 
     >>> mode_collapse(Coverage((60, 40, 0), drawn=100), ["one", "two", "three"])
     'mode collapse: 1 of 3 modes have less than 0.1 of their share of 100 samples: three...'
@@ -94,8 +100,7 @@ def mode_collapse(coverage: Coverage, names: Sequence[str], least: float = LEAST
         return ""
     listed = ", ".join(names[number] for number in gone[:6]) + (", ..." if len(gone) > 6 else "")
     head = f"mode collapse: {len(gone)} of {len(names)} modes have less than {least:g} of their share"
-    mend = "Try objective.name=wasserstein_gan."
-    return f"{head} of {coverage.drawn:,} samples: {listed}. {mend}"
+    return f"{head} of {coverage.drawn:,} samples: {listed}. {mend}".rstrip()
 
 
 def neighbourhood_coverage(real: Tensor, made: Tensor, k: int = 5) -> float:

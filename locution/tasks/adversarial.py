@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from locution.recipe import Recipe
 
 CHUNK = 1000  # examples made at once
+LEAST = 6  # held-out pictures: each of them and the five that are nearest to it
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class AdversarialTraining(WeightsKept):
             raise UserError(f"objective '{recipe.objective.get('name')}' has no two sides; allowed here: {allowed}.")
         data: Dataset = recipe.part("data").load(recipe.seed)
         bare = with_classes(data) if recipe.model.get("conditional", False) else without_answers(data, False)
+        check_held(data)
         model = recipe.part("model", **data.sizes).build(bare.inputs, len(data.labels))
         if not isinstance(model, GAN):
             raise UserError(f"model '{recipe.model.get('name')}' has no two sides; allowed here: gan.")
@@ -102,7 +104,7 @@ class AdversarialTraining(WeightsKept):
             return made(model, count, seed, label=classes_wanted(None, names, count) if names else None)
 
         asked = classes_wanted(None, names, JUDGED) if names else None
-        judged(results, model, recipe.part("data"), job.data, make, asked)
+        judged(results, model, recipe.part("data"), job.data, make, asked, mend(recipe))
         return results
 
     def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: GANSampling) -> Samples:
@@ -125,6 +127,25 @@ class AdversarialTraining(WeightsKept):
         with torch.no_grad():
             scores = model.score(rows.to(next(model.parameters()).device)).tolist()
         return [f"critic's score {score:.3f}" for score in scores]
+
+
+def check_held(data: Dataset) -> None:
+    """Refuse fewer pictures than a neighbourhood has, before anything is trained: none could be judged by them."""
+    held: Any = data.test if data.test is not None else data.train
+    if len(data.inputs) == 3 and len(held) < LEAST:
+        allowed = f"{LEAST} or more: more pictures, or a larger data.test"
+        raise UserError(f"{len(held)} pictures are there to judge by; allowed: {allowed}.")
+
+
+def mend(recipe: Recipe) -> str:
+    """Say what may help against a collapse: the loss that is known to, or else patience.
+
+    >>> from locution.recipe import resolve
+    >>> mend(resolve("ring/plain")), mend(resolve("ring"))
+    ('Try objective.name=wasserstein_gan.', 'Try more steps.')
+    """
+    wasserstein = recipe.objective.get("name") == "wasserstein_gan"
+    return "Try more steps." if wasserstein else "Try objective.name=wasserstein_gan."
 
 
 def with_classes(data: Dataset) -> Dataset:

@@ -31,6 +31,7 @@ JUDGED = 2500  # examples that are made to be judged
 MATCHED = 500  # of them that are matched with as many real ones
 CARRIED = 80  # of them in the picture of the transport
 CLOSE = 0.005  # epsilon of that plan, as a share of the mean cost
+TURNS = 20_000  # at most; samples on a thin line may need many
 MODES = 100  # more are no modes but pieces of a line
 
 
@@ -63,21 +64,32 @@ class ModesWatch(Observer):
         return {"covered_modes": float(covered), "high_quality": found.quality}
 
 
-def judged(results: RunResults, model: GAN, part: Any, data: Dataset, make: Make, asked: Tensor | None = None) -> None:
-    """Judge what a generator makes, by what is known of its data; asked: the class of each of JUDGED examples."""
+def judged(
+    results: RunResults,
+    model: GAN,
+    part: Any,
+    data: Dataset,
+    make: Make,
+    asked: Tensor | None = None,
+    mend: str = "",
+) -> None:
+    """Judge what a generator makes, by what is known of its data.
+
+    asked: the class of each of JUDGED examples. mend: what may help against a collapse.
+    """
     held = data.test if data.test is not None else data.train
     if not isinstance(held, TensorBatches) or not isinstance(data.train, TensorBatches):
         raise UserError(f"{results.title} has no examples in memory to be judged by; allowed: data such as digits.")
     truth = modes_of(part)
     if truth is not None:
-        judge_modes(results, truth, data, make(JUDGED, 0))
+        judge_modes(results, truth, data, make(JUDGED, 0), mend)
     if len(data.inputs) == 1:
         judge_points(results, model, part, held.inputs, data.train.inputs, make)
     else:
-        judge_pictures(results, data.train, held, data.labels, make(JUDGED, 0), asked)
+        judge_pictures(results, data.train, held, data.labels, make(JUDGED, 0), asked, mend)
 
 
-def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samples: Tensor) -> None:
+def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samples: Tensor, mend: str = "") -> None:
     """Say which modes are made, and warn of a collapse."""
     due, names = truth.shares.tolist(), data.labels or tuple(f"mode {n + 1}" for n in range(len(truth.shares)))
     found = mode_coverage(samples, truth.means, truth.deviations)
@@ -89,7 +101,7 @@ def judge_modes(results: RunResults, truth: GaussianMixture, data: Dataset, samp
         Metric("covered_modes", count, label="modes covered", better="higher", note=note),
         Metric("high_quality", **quality, label="samples of high quality", better="higher", note=near),
     ]
-    line = mode_collapse(found, names, due=due)
+    line = mode_collapse(found, names, due=due, mend=mend)
     results.warnings += [line] if line else []
     rows = [(name, made, share * found.drawn) for name, made, share in zip(names, found.counts, due, strict=True)]
     results.tables.append(Table("Samples of each mode", ("mode", "samples", "their share would be"), rows))
@@ -130,7 +142,7 @@ def draw_plane(results: RunResults, part: Any, samples: Tensor, many: Tensor, he
     results.drawings.append(Drawing(f"Samples, over {where}", picture, note, wide=False))
     x, y = samples[:CARRIED], held[:CARRIED]
     epsilon = CLOSE * float(torch.cdist(x, y).square().mean())
-    plan = transport_plan(x, y, epsilon, tolerance=0.01)  # for a picture that is near enough
+    plan = transport_plan(x, y, epsilon, turns=TURNS, tolerance=0.01)  # for a picture that is near enough
     alt = f"Which of {len(x)} samples is carried to which of {len(y)} held-out points, at the least cost."
     picture = carried(x.numpy(), y.numpy(), plan.numpy(), ("samples", "held-out points"), alt=alt)
     note = "entropic optimal transport; blue: samples, orange: held-out points"

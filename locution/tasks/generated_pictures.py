@@ -35,9 +35,11 @@ def judge_pictures(
     labels: tuple[str, ...],
     samples: Tensor,
     asked: Tensor | None = None,
+    mend: str = "",
 ) -> None:
-    """Let a classifier that learnt from real pictures judge samples, and others beside; asked: of which class each was
-    to be (N,).
+    """Let a classifier that learnt from real pictures judge samples, and others beside.
+
+    asked: of which class each was to be (N,). mend: what may help where classes are missing.
     """
     results.galleries += [*shown(samples[:60], "Samples", asked is not None), beside_nearest(samples, known.inputs)]
     if not labels:
@@ -60,7 +62,8 @@ def judge_pictures(
     for kind in ("Gaussian fit", "held out"):
         results.metrics += [metric(name, found[kind].figures[name], kind) for name in BESIDE]
     results.tables.append(beside(found))
-    line = mode_collapse(class_coverage(found["samples"].classes, len(labels)), [f"class {name}" for name in labels])
+    made = class_coverage(found["samples"].classes, len(labels))
+    line = mode_collapse(made, [f"class {name}" for name in labels], mend=mend)
     results.warnings += [line] if line else []
 
 

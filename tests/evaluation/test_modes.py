@@ -124,3 +124,10 @@ def test_a_judge_knows_real_examples_and_is_not_sure_of_others() -> None:
     torch.testing.assert_close(judge.probabilities(x), again.probabilities(x))
     with pytest.raises(UserError, match="one class"):
         FeatureJudge(x, torch.zeros(120, dtype=torch.int64))
+
+
+def test_a_collapse_names_its_mend_or_none() -> None:
+    gone = Coverage((10, 0), drawn=10)
+    assert mode_collapse(gone, "ab").endswith(": b. Try objective.name=wasserstein_gan.")
+    assert mode_collapse(gone, "ab", mend="Try more steps.").endswith(": b. Try more steps.")
+    assert mode_collapse(gone, "ab", mend="").endswith(": b.")

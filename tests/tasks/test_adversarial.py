@@ -230,6 +230,8 @@ def test_a_run_of_points_is_trained_judged_sampled_and_asked(
     trained = train("ring", *words)
     said = capsys.readouterr().out
     assert "warning: mode collapse: 8 of 8 modes have less than 0.1 of their share" in said
+    assert "Try more steps." in said  # the loss is the one that is known to help
+    assert "Try objective.name=wasserstein_gan" not in said
     figures = trained.results["metrics"]
     assert set(figures) == {"covered_modes", "high_quality", "wasserstein", "critic_gap"}
     page = (trained.folder / "report.html").read_text()
