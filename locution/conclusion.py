@@ -18,6 +18,7 @@ from locution.engine import Engine
 from locution.engine.run_folder import write_text
 from locution.recipe import Recipe
 from locution.reporting.results import Cost, MethodUsed, RunResults
+from locution.tasks.how_read import add_how_read
 from locution.tasks.task import Job, Task
 from locution.vocabulary.entry import Entry
 from locution.vocabulary.lookup import find
@@ -124,6 +125,7 @@ def judge(run: Concluded, job: Job, engine: Engine, seconds: float, *, quiet: bo
     run.task.save(run.recipe, model, run.folder)
     begun = time.perf_counter()
     results = run.task.evaluate(run.recipe, job, model, quiet=quiet)
+    add_how_read(results, job)
     rate = None if job.fit else engine.watch.examples * job.per_example / max(1e-9, engine.watch.before + seconds)
     spent = cost(engine, seconds, time.perf_counter() - begun, rate, job.unit)
     warnings = [line for observer in job.observers for line in getattr(observer, "notes", [])]

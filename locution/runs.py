@@ -27,6 +27,7 @@ from locution.errors import UserError
 from locution.models.fine_tuning import fine_tune
 from locution.recipe import Recipe, resolve
 from locution.reporting.results import RunResults
+from locution.tasks.how_read import say_how_read
 from locution.tasks.task import Job, Task
 
 KEPT = Path("runs") / "kept"
@@ -215,6 +216,8 @@ def go(folder: RunFolder, recipe: Recipe, *, quiet: bool, watchers: Sequence[Obs
     run = Run(folder.path, recipe)
     with folder.lock(), stopping_by_signal() as signals:
         job = prepare(recipe, run.task, quiet=quiet)
+        if not quiet:
+            say_how_read(job)
         if recipe.start:
             fine_tune(job.model, kept_model(recipe.start, seed=recipe.seed, quiet=quiet).state_dict(), recipe.fresh)
         opener = Opener(partial(kept_model, seed=recipe.seed, quiet=quiet))

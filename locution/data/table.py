@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -44,6 +44,7 @@ class TableData:
 
     `path` is a CSV, TSV or Parquet file; without one, scikit-learn's breast cancer data serve as an example. `target`
     names the column to answer; `answers` says whether it holds classes or values where it should not be found out.
+    Without a target, what needs no answers learns from all columns.
     What the columns are is found out: numbers, dates, yes or no, categories (more than `one_hot` of them are hashed);
     identifiers, texts, constant columns and those of `drop` are left out. `split` is the seed of the split, or a
     column that says train, development or test; `time` splits by a column of dates, `group` keeps rows of one group
@@ -80,8 +81,38 @@ class TableData:
         require(len(ways) <= 1, f"data.{' and data.'.join(ways)}", "given", "one of the ways to split")
 
     def load(self, seed: int) -> Dataset:
-        """Read the table as examples; the run's seed has no part in it."""
-        return self.read().dataset
+        """Read the table as examples, with what was decided on the way; the run's seed has no part in it."""
+        if self.path and not self.target:
+            return self.unanswered()
+        table = self.read()
+        notes = tuple(f"{name}: {line}." for name, line in table.said.items())
+        return replace(table.dataset, notes=notes, warnings=tuple(leak.line for leak in table.leaks))
+
+    def unanswered(self) -> Dataset:
+        """Read the table as rows to find something out about, of which none is to be answered."""
+        raw = read_table(self.path, self.separator)
+        if len(raw) < FEWEST:
+            raise UserError(f"{raw.where} has {len(raw)} rows; allowed: {FEWEST} or more.")
+        split = self.split_rows(raw, None)
+        if not split.train:
+            raise UserError(f"{raw.where} leaves no row to learn from, split {split.said}; allowed: one at least.")
+        encoding, columns = self.encode(raw, "", split)
+        inputs = encoding.encode(raw.columns)  # (N, features)
+        train, development, test = (
+            inputs[torch.tensor(part, dtype=torch.int64)] for part in (split.train, split.development, split.test)
+        )
+        size = ", ".join([f"{len(raw)} rows, {len(raw.columns)} columns, none to be answered", *raw.said])
+        said = {"table": f"{raw.where}, {size}", **columns_said(columns, encoding, split, self.drop)}
+        return Dataset(
+            TensorBatches(train, batch_size=self.batch_size or batch_size(len(train))),
+            held_out(development, None),
+            held_out(test, None),
+            inputs=(inputs.shape[1],),
+            outputs=inputs.shape[1],
+            source=raw.where,
+            notes=tuple(f"{name}: {line}." for name, line in {**said, "split": split_said(split, columns)}.items()),
+            reader=encoding,
+        )
 
     def read(self) -> Table:
         """Read the table, find out what its columns are, split its rows, and fit the encoding to those learnt from."""
@@ -116,8 +147,8 @@ class TableData:
         }
         return Table(table, encoding, target, said, leaks)
 
-    def split_rows(self, raw: RawTable, target: Target) -> Split:
-        """Split the rows as the settings say."""
+    def split_rows(self, raw: RawTable, target: Target | None) -> Split:
+        """Split the rows as the settings say; without a target at random means whatever is in them."""
         shares = (self.development, self.test)
         if isinstance(self.split, str):
             return given(raw, self.split)
@@ -125,6 +156,9 @@ class TableData:
             return by_time(raw, self.time, shares)
         if self.group:
             return by_group(raw, self.group, shares, self.split)
+        if target is None:
+            drawn = at_random(torch.zeros(len(raw), dtype=torch.int64), shares, self.split, classes=False)
+            return replace(drawn, said=f"at random (seed {self.split})")
         answers = standardised(target, raw.columns[target.name]).encode(raw.columns[target.name])
         return at_random(answers if target.labels else tenths(answers), shares, self.split, bool(target.labels))
 
@@ -137,7 +171,8 @@ class TableData:
         encoding, columns = Encoding.fit(learn, self.one_hot)
         if not encoding.codes:
             reasons = "; ".join(f"{column.name}: {column.said}" for column in columns) or "there are no others"
-            raise UserError(f"{raw.where} has no column to learn {target} from ({reasons}); allowed: one at least.")
+            what = f"{target} from" if target else "from"
+            raise UserError(f"{raw.where} has no column to learn {what} ({reasons}); allowed: one at least.")
         return encoding, columns
 
     def together(self, raw: RawTable, target: Target, split: Split, encoding: Encoding) -> Dataset:
@@ -155,6 +190,7 @@ class TableData:
             outputs=target.outputs,
             labels=target.labels,
             source=raw.where,
+            reader=encoding,
         )
 
 

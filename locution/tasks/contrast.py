@@ -87,7 +87,8 @@ class Contrast(WeightsKept):
 
     What is alike is said by the objective: two changed views of one picture (simclr), examples of one class (triplet),
     a picture and what is written about it (clip). The model is judged by how well test examples retrieve those of their
-    own class among the others, beside the pixels, and by a linear probe; with clip also without a single label.
+    own class among the others, beside the pixels, and by a linear probe; with clip also without a single label. Where
+    nobody knows classes, it is judged by how evenly examples spread over all directions.
 
     >>> from locution.recipe import resolve
     >>> job = Contrast().prepare(resolve("digits/simclr"), quiet=True)
@@ -110,7 +111,8 @@ class Contrast(WeightsKept):
             raise UserError(f"{came} came to a task that compares whole batches; allowed: accumulate=1 in one.")
         data: Dataset = recipe.part("data").load(recipe.seed)
         train = data.train
-        if not isinstance(train, TensorBatches) or not data.labels:
+        labelled = bool(data.labels) or isinstance(objective, SimCLR)  # two views of one picture ask for no class
+        if not isinstance(train, TensorBatches) or not labelled:
             raise UserError(f"data.name is '{recipe.data.get('name')}'; allowed: classes in memory, such as digits.")
         size = min(train.batch_size, len(train))
         require(size >= 2, "data.batch_size", size, "a whole number from 2, for examples are compared with each other")
@@ -141,6 +143,11 @@ class Contrast(WeightsKept):
         vectors = judged.place(model, held.inputs, early)
         note = f"{len(held)} test examples, each against all others"
         results = RunResults(recipe.name, recipe.describe, data={"data": data.describe()})
+        if not data.labels:
+            results.metrics = [judged.spread_out(vectors, pixels, note)]
+            results.galleries = judged.neighbours_shown(vectors, pixels, None)
+            results.drawings = judged.drawn(vectors, data, None)
+            return results
         results.metrics = judged.retrieval(vectors, pixels, classes, note)
         learnt = judged.place(model, train.inputs, early)
         results.metrics.append(judged.probes(learnt, train.targets, vectors, classes, f"{len(held)} test examples"))
@@ -164,8 +171,9 @@ class Contrast(WeightsKept):
         learnt, asked = self.embed(recipe, folder, [], "train"), self.embed(recipe, folder, inputs, "")
         away = torch.cdist(asked.vectors, learnt.vectors)  # (N, M)
         nearest = away.min(1)
+        labels = learnt.labels or ["like"] * len(learnt.names)
         return [
-            f"{learnt.labels[row]} ({learnt.names[row]}, at a distance of {far:.3f})"
+            f"{labels[row]} ({learnt.names[row]}, at a distance of {far:.3f})"
             for row, far in zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
         ]
 

@@ -181,12 +181,38 @@ def asked_for(model: TwoTowers, held: TensorBatches, asked: Sequence[str]) -> Ga
     return Gallery("Pictures found by words", held.inputs["pictures"][nearest][:, :, 0].numpy(), "; ".join(asked))
 
 
-def neighbours_shown(vectors: Tensor, pixels: Tensor, classes: Tensor) -> list[Gallery]:
+def spread_out(vectors: Tensor, pixels: Tensor, note: str) -> Metric:
+    """Measure the uniformity of vectors: 0 where all point one way, as in a collapse, else below.
+
+    It is the logarithm of the mean of exp(-2 d^2) over all pairs, d their distance once each has length 1.
+
+    >>> round(spread_out(torch.eye(2), torch.eye(2), "").value, 3)  # of two at right angles: exp(-4)
+    -4.0
+
+    Reference: T. Wang, P. Isola, 2020, "Understanding contrastive representation learning through alignment and
+    uniformity on the hypersphere", section 4.1.2.
+    """
+
+    def uniformity(some: Tensor) -> float:
+        places = torch.nn.functional.normalize(some.flatten(1).double())
+        return float(torch.nn.functional.pdist(places).square().mul(-2).exp().mean().log())
+
+    said = f"{note}; of the pixels themselves: {uniformity(pixels):.3f}"
+    return Metric("uniformity", uniformity(vectors), label="uniformity", better="lower", note=said)
+
+
+def neighbours_shown(vectors: Tensor, pixels: Tensor, classes: Tensor | None) -> list[Gallery]:
     """Show some test pictures with their nearest others, by vectors and by pixels: first those that differ most."""
     if pixels.dim() != 4 or pixels.shape[-2] < 2 or len(pixels) <= NEAR:
         return []
+    if classes is None:  # then any will do
+        return nearest_shown(vectors, pixels, torch.arange(min(SHOWN, len(pixels))))
     ours, plain = (average_precision(relevance(some, classes)) for some in (vectors, pixels.flatten(1)))
-    asked = (ours - plain).argsort(descending=True)[:SHOWN]
+    return nearest_shown(vectors, pixels, (ours - plain).argsort(descending=True)[:SHOWN])
+
+
+def nearest_shown(vectors: Tensor, pixels: Tensor, asked: Tensor) -> list[Gallery]:
+    """Show the test pictures that are asked for with their nearest others, by vectors and by pixels."""
     found = []
     for title, some in (("Nearest by the embedding", vectors), ("Nearest by pixels", pixels.flatten(1))):
         points = some.double()
@@ -198,7 +224,7 @@ def neighbours_shown(vectors: Tensor, pixels: Tensor, classes: Tensor) -> list[G
     return found
 
 
-def drawn(vectors: Tensor, data: Dataset, classes: Tensor) -> list[Any]:
+def drawn(vectors: Tensor, data: Dataset, classes: Tensor | None) -> list[Any]:
     """Draw where the test examples lie."""
-    labels = [data.labels[int(one)] for one in classes]
+    labels = [""] * len(vectors) if classes is None else [data.labels[int(one)] for one in classes]
     return [plane(vectors.numpy(), labels, [f"test:{row}" for row in range(len(labels))], "Where test examples lie")]

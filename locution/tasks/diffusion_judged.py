@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ POINTS = 5000  # points drawn, and true ones beside them
 LOOKED_AT = 20  # levels at most at which a score is held against the truth
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
 WAYS = (5, 10, 25, 50, 100)  # steps of the ways back that are compared
-COMPARED = 300  # pictures drawn by each
+COMPARED, LEAST = 300, 50  # pictures drawn by each, and how many at least of larger ones
 
 
 def score_squares(model: nn.Module, levels: NoiseLevels, level: int, truth: GaussianMixture, x: Tensor) -> Tensor:
@@ -121,11 +122,12 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     """Let a classifier that learnt from real pictures recognise those that are drawn, and measure how far they are."""
     real, held = in_memory(data.train), in_memory(data.test or data.train)
     learnt, others = ((some.inputs + 1) / 2 for some in (real, held))
+    count = how_many(JUDGED, data.inputs)
     near = energy_distance(learnt, others)
-    note = f"of {JUDGED} drawn to {len(others)} held out; of those learnt from: {near:.3f}"
+    note = f"of {count} drawn to {len(others)} held out; of those learnt from: {near:.3f}"
     results.graphs.append(ways_back(draw, others, learnt, conditional))
     if not conditional:
-        pictures = draw(JUDGED, steps=STEPS)
+        pictures = draw(count, steps=STEPS)
         far = energy_distance(pictures, others)
         results.metrics.append(Metric("energy_distance", far, label="energy distance", better="lower", note=note))
         results.galleries.append(gallery(pictures, "Drawn from noise", ""))
@@ -134,14 +136,14 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     able = judge.right(others, held.targets) / len(others)
     rows, classes = [], len(data.labels)
     for guidance in GUIDANCES:
-        pictures = draw(JUDGED, guidance=guidance, steps=STEPS)
-        share = proportion(judge.right(pictures, torch.arange(JUDGED) % classes), JUDGED)
+        pictures = draw(count, guidance=guidance, steps=STEPS)
+        share = proportion(judge.right(pictures, torch.arange(count) % classes), count)
         far = energy_distance(pictures, others)
         rows.append((guidance, share, far))
         if guidance in (0.0, 2.0):
             title = f"Drawn with guidance {guidance:g}" if guidance else "Drawn as each class, without guidance"
             results.galleries.append(gallery(pictures, title, "a column each: " + ", ".join(data.labels), classes))
-    about = f"of {JUDGED} drawn in {STEPS} steps, by a classifier that is right on {able:.3f} of those held out"
+    about = f"of {count} drawn in {STEPS} steps, by a classifier that is right on {able:.3f} of those held out"
     for name, row, label in (("recognised", rows[0], "recognised"), ("recognised_guided", rows[2], "with guidance 2")):
         results.metrics.append(Metric(name, **row[1], label=label, group="recognised", better="higher", note=about))
     results.metrics.append(Metric("energy_distance", rows[0][2], label="energy distance", better="lower", note=note))
@@ -150,10 +152,19 @@ def judge_pictures(results: RunResults, data: Dataset, draw: Draw, conditional: 
     results.tables.append(Table("What guidance does", columns, cells, f"Energy distance of real ones: {near:.3f}."))
 
 
+def how_many(most: int, shape: Sequence[int]) -> int:
+    """Say how many pictures are drawn to be judged: fewer of larger ones, each of which takes as much longer.
+
+    >>> how_many(1000, (1, 8, 8)), how_many(1000, (3, 16, 16)), how_many(1000, (3, 64, 64))
+    (1000, 250, 50)
+    """
+    return min(most, max(LEAST, most * 64 // math.prod(shape[-2:])))
+
+
 def ways_back(draw: Draw, others: Tensor, learnt: Tensor, conditional: bool) -> Graph:
     """Draw how far pictures lie from those held out, by how many steps they were drawn in, without guidance."""
     wishes = {"guidance": 0.0} if conditional else {}
-    count = min(COMPARED, JUDGED)
+    count = how_many(COMPARED, others.shape)
     lines: dict[str, tuple[list[float], list[float]]] = {}
     for name, eta in (("DDIM", 0.0), ("with fresh noise", 1.0)):
         apart = [energy_distance(draw(count, steps=steps, eta=eta, **wishes), others) for steps in WAYS]

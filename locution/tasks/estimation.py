@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from locution.data.dataset import Dataset
 from locution.engine import TensorBatches
 from locution.engine.run_folder import write_text
+from locution.engine.weights import read_weights
 from locution.errors import LocutionError, UserError
 from locution.estimators.estimator import Estimator
+from locution.estimators.neighbours import NearestNeighbours
 from locution.estimators.som import SelfOrganisingMap
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
@@ -85,6 +87,11 @@ class Estimation:
         estimator = made(recipe)
         rows = flat(data.train.inputs)
         classes = data.train.targets.cpu().numpy() if data.labels else None
+        if isinstance(estimator, NearestNeighbours) and classes is None:
+            allowed = "classes, as target=COLUMN of a table says them, or a folder of pictures for each"
+            raise UserError(
+                f"estimator '{recipe.estimator['name']}' came upon data without classes; allowed: {allowed}."
+            )
 
         def fit() -> None:
             try:
@@ -127,14 +134,20 @@ class Estimation:
 
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Take back what was learnt."""
-        from safetensors.numpy import load_file
-
         estimator = made(recipe)
+        arrays = {name: one.numpy() for name, one in read_weights(folder / ARRAYS).items()}
         try:
             rest = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise LocutionError(f"{folder / SETTINGS} is damaged: {error}") from error
-        estimator.load_state_dict({**load_file(folder / ARRAYS), **rest})
+            estimator.load_state_dict({**arrays, **rest})
+            estimator.predict(job.data.train[:1])  # what belongs to another learner answers nothing
+        except OSError as error:
+            raise LocutionError(f"{folder / SETTINGS} cannot be read: {error.strerror}.") from error
+        except (ValueError, AttributeError, TypeError, IndexError, KeyError) as error:
+            name = recipe.estimator["name"]
+            again = f"train again: locution train {recipe.name}"
+            raise LocutionError(
+                f"{folder} holds nothing that '{name}' has learnt, or it is damaged; {again}"
+            ) from error
         return Fitted(estimator)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:

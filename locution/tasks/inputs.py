@@ -12,8 +12,12 @@ import torch
 from torch import Tensor
 
 from locution.data.dataset import Dataset
+from locution.data.own.image_reader import ImageReader
+from locution.data.own.words import TextReader
+from locution.data.tables.encoding import Encoding
 from locution.engine import TensorBatches
 from locution.errors import UserError
+from locution.tasks.table_rows import read_rows
 
 LONGEST = 80  # letters of an input that are said again where it is none
 EXAMPLE = re.compile(r"^(test|development|train):(\d+)$")
@@ -32,7 +36,11 @@ def read_input(text: str, data: Dataset) -> Tensor:
     example = EXAMPLE.match(text)
     if example:
         return _example(data, example.group(1), int(example.group(2)))
-    if callable(data.reader):  # that of own files reads many at once, for the task that is theirs
+    if isinstance(data.reader, (ImageReader, TextReader)):
+        return the_one(data.reader.read([text])[1], text)
+    if isinstance(data.reader, Encoding):
+        return the_one(data.reader.encode(read_rows([text], data.reader)), text)
+    if callable(data.reader):
         read: Tensor = data.reader(text)
         return read
     said = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
@@ -51,6 +59,19 @@ def read_input(text: str, data: Dataset) -> Tensor:
     if not bool(torch.isfinite(tensor).all()):
         raise UserError(f"'{said}' holds a number that is not finite; allowed: finite numbers.")
     return tensor.reshape(data.inputs)
+
+
+def the_one(read: Tensor, text: str) -> Tensor:
+    """Take the one input that was read, and refuse several.
+
+    >>> the_one(torch.zeros(2, 3), "my/pictures")
+    Traceback (most recent call last):
+    locution.errors.UserError: 'my/pictures' holds 2 inputs; allowed here: one, such as one picture or one row.
+    """
+    if len(read) != 1:
+        raise UserError(f"'{text}' holds {len(read)} inputs; allowed here: one, such as one picture or one row.")
+    first: Tensor = read[0]
+    return first
 
 
 def _size(data: Dataset) -> int:

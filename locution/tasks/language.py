@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from locution.data.byte_pairs import END, Tokenizer
+from locution.data.byte_pairs import END
 from locution.data.dataset import Dataset
+from locution.data.prose import Prose
 from locution.errors import UserError
 from locution.inference.generate import expected, window_start
 from locution.losses.language import NextToken
@@ -102,18 +103,19 @@ class Language(WeightsKept):
             graphs=[context_worth(reads, text, surprise)],
             galleries=galleries,
             matrices=matrices,
-            drawings=self.written(reads, text.tokenizer),
+            drawings=self.written(reads, text),
         )
         results.add(expert_pictures(reads, data))
         return results
 
-    def written(self, model: LanguageTransformer, tokenizer: Tokenizer) -> list[Drawing]:
+    def written(self, model: LanguageTransformer, text: Prose) -> list[Drawing]:
         """Let the model go on with some texts, and with one of them at several temperatures."""
-        written = [(given, went_on(model, tokenizer, given, WRITTEN, at)) for at, given in enumerate(SHOWN)]
-        warmed = []
+        tokenizer, begun = text.tokenizer, text.beginnings(SHOWN)
+        written = [(given, went_on(model, tokenizer, given, WRITTEN, at)) for at, given in enumerate(begun)]
+        warmed, beginning = [], text.beginnings(("", WARMED))[-1]
         for temperature in TEMPERATURES:
-            new = went_on(model, tokenizer, WARMED, replace(WRITTEN, length=80, temperature=temperature), 0)
-            warmed.append((f"at {temperature:g}  ", WARMED + new))
+            new = went_on(model, tokenizer, beginning, replace(WRITTEN, length=80, temperature=temperature), 0)
+            warmed.append((f"at {temperature:g}  ", beginning + new))
         note = f"what it was given, if anything, and how it goes on; drawn at the temperature {WRITTEN.temperature:g}"
         return [
             Drawing("What it writes", writing(written), note),

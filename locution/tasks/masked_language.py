@@ -15,6 +15,7 @@ from torch.nn import functional
 from locution.data.byte_pairs import END, FIRST, MARKS, MASK, Tokenizer
 from locution.data.dataset import Dataset, held_out
 from locution.data.passages import Passages, cut
+from locution.data.prose import Prose
 from locution.engine.random import generator
 from locution.errors import UserError
 from locution.evaluation.intervals import bootstrap, ratio
@@ -79,7 +80,10 @@ class MaskedLanguage(WeightsKept):
             galleries=galleries,
             matrices=matrices,
             drawings=[
-                Drawing("What it fills in", writing([(one, f"\n{fill(reads, text.tokenizer, one)}") for one in SHOWN]))
+                Drawing(
+                    "What it fills in",
+                    writing([(one, f"\n{fill(reads, text.tokenizer, one)}") for one in gaps_of(text)]),
+                )
             ],
         )
 
@@ -101,6 +105,17 @@ class MaskedLanguage(WeightsKept):
         """Fill the gaps of each text, written as [MASK] or ___, a token each; name the likeliest for each gap."""
         model, tokenizer = opened(self, recipe, folder)
         return [fill(model, tokenizer, text) for text in inputs]
+
+
+def gaps_of(text: Prose) -> list[str]:
+    """Take texts with a gap to fill: the usual ones, or, of the user's own text, beginnings whose last word is hidden.
+
+    >>> gaps_of(Prose(Tokenizer([]), {"test": ["It was a dark night."]}, {}, {}, own=True))
+    ['It was a [MASK]']
+    """
+    if not text.own:
+        return list(SHOWN)
+    return [" ".join([*given.split()[:-1], MARKS[MASK]]) for given in text.beginnings(SHOWN)[1:]]
 
 
 def without_targets(data: Dataset) -> Dataset:

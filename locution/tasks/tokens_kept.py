@@ -86,6 +86,8 @@ def read_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
 def check_same(data: Dataset, folder: Path) -> None:
     """Refuse to judge a run by a text that its tokenizer was not learnt from, as of another version of Python."""
     if data.reader.tokenizer != read_tokenizer(folder)[0]:
+        if data.reader.own:
+            raise UserError(f"the text has changed since {folder} learnt from it; allowed: to let it answer as it is.")
         raise UserError(
             f"the text of this Python is another than that of {folder}; allowed: to judge it with the Python "
             "that trained it, or to let it answer as it is."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,7 @@ from locution.data.leakage import near_duplicates
 from locution.data.own.decode import FITS, Damaged, Fit, decode, look
 from locution.data.own.image_reader import ImageReader
 from locution.data.own.parts import class_lines, into_parts, named, plural, without_copies
-from locution.data.own.picture_files import Listed, find_pictures, written
+from locution.data.own.picture_files import Listed, find_pictures, find_unsorted, written
 from locution.engine.batch import Batch
 from locution.engine.batches import TensorBatches
 from locution.errors import LocutionError, UserError, require
@@ -64,8 +65,8 @@ class ImagesData:
     the columns file and label, and perhaps split. size: the side in pixels to which all are brought, 0 for one by the
     usual size, from 8 to 64. fit: how a picture becomes square: squash, crop, or pad with black. channels: auto, grey
     or colour. development, test: shares held out where no parts are given, each class by the same share. split: the
-    seed that chooses them. leaks: warn of
-    near copies across parts, refuse them, or off.
+    seed that chooses them. leaks: warn of near copies across parts, refuse them, or off. answers: classes, none for
+    pictures that nobody has sorted, or auto for classes where there are two or more and none otherwise.
 
     Files that cannot be read are left out and said; exact copies too.
 
@@ -85,6 +86,7 @@ class ImagesData:
     test: float = 0.15
     split: int = 0
     leaks: Literal["warn", "refuse", "off"] = "warn"
+    answers: Literal["classes", "none", "auto"] = "classes"
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "a whole number from 1")
@@ -96,8 +98,19 @@ class ImagesData:
         """Read the pictures and split them; the run's seed has no part in it."""
         if not self.path:
             raise UserError("data.path is missing; allowed: data=FOLDER, which holds a folder of pictures a class.")
-        listed, said = find_pictures(Path(self.path))
+        listed, said = self.found(Path(self.path))
         return kept(self, tuple((one, written(one.file)) for one in listed), tuple(said))
+
+    def found(self, path: Path) -> tuple[list[Listed], list[str]]:
+        """Find the pictures, sorted into classes or as they lie."""
+        if self.answers != "none":
+            try:
+                return find_pictures(path)
+            except UserError:
+                if self.answers == "classes":
+                    raise
+        listed, said = find_unsorted(path)
+        return listed, [f"{plural(len(listed), 'picture')} without classes.", *said]
 
     def read(self, listed: list[Listed], said: list[str]) -> Dataset:
         """Read the pictures that were found, and make of them what can be learnt from."""
@@ -127,29 +140,34 @@ class ImagesData:
         hashes = [hashlib.blake2b(one.numpy().tobytes(), digest_size=16).digest() for one in pixels]
         kept, copies = without_copies(hashes, [one.label for one in listed], [one.part for one in listed], "picture")
         listed, pixels = [listed[row] for row in kept], pixels[kept]
-        labels = sorted({one.label for one in listed if one.part in (None, "train")})
-        if len(labels) < 2:
+        labels = sorted({one.label for one in listed if one.part in (None, "train") and one.label})
+        if self.answers == "classes" and len(labels) < 2:
             raise UserError(
                 f"'{path}' leaves {plural(len(labels), 'class', 'classes')} to learn; allowed: two or more."
             )
-        rows = [row for row, one in enumerate(listed) if one.label in labels]
+        labels = labels if len(labels) > 1 else []
+        rows = [row for row, one in enumerate(listed) if one.label in labels or not labels]
         listed, pixels = [listed[row] for row in rows], pixels[rows]
-        targets = torch.tensor([labels.index(one.label) for one in listed])
-        parts, how = into_parts(targets, [one.part for one in listed], (self.development, self.test), self.split)
-        counts = torch.bincount(targets, minlength=len(labels)).tolist()
-        said = [*said, *copies, *class_lines(labels, counts, "picture"), *how]
+        targets = torch.tensor([labels.index(one.label) if labels else 0 for one in listed])
+        given, shares = [one.part for one in listed], (self.development, self.test)
+        parts, how = into_parts(targets, given, shares, self.split, sorted_out=bool(labels))
+        if not len(parts["train"]):
+            raise UserError(f"'{path}' leaves no picture to learn from; allowed: one at least.")
+        counts = torch.bincount(targets).tolist()
+        said = [*said, *copies, *(class_lines(labels, counts, "picture") if labels else []), *how]
         warned = near_copies(pixels, parts, listed, self.leaks)
-        few = pixels.numel() * 4 <= AS_NUMBERS
+        few = pixels.numel() * 4 <= (AS_NUMBERS if self.answers == "classes" else 8 * AS_NUMBERS)
         x = pixels.float() / 255 if few else pixels
         if not few:
             said.append("The pictures are kept as bytes, for they are many.")
-        train = TensorBatches(x[parts["train"]], targets[parts["train"]], batch_size=self.batch_size)
+        answers = {part: targets[place] if labels else None for part, place in parts.items()}
+        train = TensorBatches(x[parts["train"]], answers["train"], batch_size=self.batch_size)
         return Dataset(
             train if few else ByteBatches(train),
-            held_out(x[parts["development"]], targets[parts["development"]]),
-            held_out(x[parts["test"]], targets[parts["test"]]),
+            held_out(x[parts["development"]], answers["development"]),
+            held_out(x[parts["test"]], answers["test"]),
             inputs=reader.shape,
-            outputs=len(labels),
+            outputs=len(labels) or math.prod(reader.shape),
             labels=tuple(labels),
             source=path.name,
             notes=tuple(said),

@@ -102,12 +102,12 @@ def without_copies(
 
 
 def into_parts(
-    classes: Tensor, given: Sequence[str | None], shares: tuple[float, float], seed: int
+    classes: Tensor, given: Sequence[str | None], shares: tuple[float, float], seed: int, *, sorted_out: bool = True
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Sort examples into the parts they were given to, or draw the parts at random, each class by the same share.
 
     classes: (N,); zeros where targets are values. given: a part's name or None for each. shares: of development and
-    test. A part that was not given is drawn from those to learn from.
+    test. A part that was not given is drawn from those to learn from. sorted_out: whether there are classes at all.
 
     Returns the rows of each part, in rising order, and what was decided, a line each.
 
@@ -128,7 +128,7 @@ def into_parts(
         pool = rows["train"]
         rows |= {part: pool[places] for part, places in zip(("train", *drawn), chosen, strict=True)}
     rows = {part: rows[part] for part in NAMES}
-    how = "drawn at random, each class by the same share"
+    how = "drawn at random, each class by the same share" if sorted_out else "drawn at random"
     if known:
         also = f"; {' and '.join(drawn)} drawn from those to learn from" if drawn else ""
         how = f"as the data say{also}"

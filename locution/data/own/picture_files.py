@@ -42,6 +42,24 @@ def find_pictures(path: Path) -> tuple[list[Listed], list[str]]:
     return listed, said
 
 
+def find_unsorted(path: Path) -> tuple[list[Listed], list[str]]:
+    """Find all pictures of a folder, in whatever folders inside, or those that a table names: no class is asked for."""
+    allowed = "a folder of pictures, or a CSV with the column file"
+    if not path.exists():
+        raise UserError(f"data.path is '{path}', which is not there; allowed: {allowed}.")
+    if not path.is_dir():
+        return from_table(path, labelled=False)
+    parts = {folder: part_named(folder.name) for folder in folders(path)}
+    given = "train" in parts.values()
+    places = [(folder, part) for folder, part in parts.items() if part] if given else [(path, None)]
+    files = [(file, part) for place, part in places for file in walk(place)]
+    listed = [Listed(file, "", part) for file, part in files if file.suffix.lower() in SUFFIXES]
+    if not listed:
+        raise UserError(f"'{path}' holds no pictures; allowed: {', '.join(sorted(SUFFIXES))}.")
+    others = len(files) - len(listed)
+    return listed, [f"{plural(others, 'file')} of other kinds passed over."] if others else []
+
+
 def from_folder(path: Path) -> tuple[list[Listed], list[str]]:
     """Read the folders of a folder: parts that hold classes, or classes themselves."""
     inside = folders(path)
@@ -108,16 +126,16 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(files) if not name.startswith("."))
 
 
-def from_table(path: Path) -> tuple[list[Listed], list[str]]:
-    """Read a table that names a file and a class in each row, and a part where it has such a column."""
+def from_table(path: Path, *, labelled: bool = True) -> tuple[list[Listed], list[str]]:
+    """Read a table that names a file and, if labelled, a class in each row, and a part where it has such a column."""
     records = read_records(path)
-    file = column(records, "", ("file", "path", "filename", "image", "picture"), "file")
-    label = column(records, "", ("label", "class", "target", "category"), "label")
-    parts = given_parts(records)
+    files = records.columns[column(records, "", ("file", "path", "filename", "image", "picture"), "file")]
+    label = column(records, "", ("label", "class", "target", "category"), "label") if labelled else ""
+    labels = records.columns[label] if label else [""] * len(files)
     listed, missing, blank = [], [], 0
-    for name, what, part in zip(records.columns[file], records.columns[label], parts, strict=True):
+    for name, what, part in zip(files, labels, given_parts(records), strict=True):
         where = path.parent / name
-        if not name or not what:
+        if not name or (labelled and not what):
             blank += 1
         elif not is_there(where):
             missing.append(name)
@@ -127,7 +145,10 @@ def from_table(path: Path) -> tuple[list[Listed], list[str]]:
     if missing:
         said.append(f"{plural(len(missing), 'file')} of {path.name} not there and left out: {named(missing)}.")
     if blank:
-        said.append(f"{plural(blank, 'row')} of {path.name} without a file or a label left out.")
+        without = "a file or a label" if labelled else "a file"
+        said.append(f"{plural(blank, 'row')} of {path.name} without {without} left out.")
+    if not labelled and not listed:
+        raise UserError(f"{path.name} names no picture that is there; allowed: files beside it, by their paths.")
     return listed, said
 
 
