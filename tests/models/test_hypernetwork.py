@@ -34,6 +34,25 @@ def written_by(weights: torch.Tensor, widths: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3, 13])
+def test_a_network_is_written_in_as_many_pieces_as_asked_for(chunks: int) -> None:
+    torch.manual_seed(0)
+    model = HypernetworkModel(widths=(3,), code=2, hidden=(5,), chunks=chunks, tasks=4)
+    net = model.build((2,), 1)  # of 2 x 3 + 3 + 3 x 1 + 1 = 13 weights
+    assert isinstance(net, Hypernetwork)
+    written = net.write()
+    assert written.shape == (4, 13)
+    last = [layer for layer in net.writer.modules() if isinstance(layer, nn.Linear)][-1]
+    assert last.out_features == -(-13 // chunks)
+    if chunks == 1:
+        assert net.chunk_codes is None
+        return
+    assert net.chunk_codes is not None
+    (gradient,) = torch.autograd.grad(written.square().sum(), net.chunk_codes.weight)
+    assert gradient.shape == (chunks, 2)
+    assert bool((gradient.abs().sum(1) > 0).all()), "each piece is written from a code of its own"
+
+
 @pytest.mark.parametrize("chunks", [1, 3, 7])
 def test_each_example_runs_through_the_network_of_its_task(chunks: int) -> None:
     torch.manual_seed(0)
@@ -134,5 +153,7 @@ def test_settings_are_checked(settings: dict[str, object], said: str) -> None:
 
 
 def test_more_pieces_than_weights_are_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.chunks is 5; allowed: 4 at most, a weight each"):
+        HypernetworkModel(widths=(1,), chunks=5).build((1,), 1)
     with pytest.raises(UserError, match=r"model\.chunks is 9; allowed: 4 at most, a weight each"):
         HypernetworkModel(widths=(1,), chunks=9).build((1,), 1)

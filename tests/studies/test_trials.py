@@ -11,7 +11,7 @@ import yaml
 
 from locution import runs
 from locution.engine.lock import InUse, locked
-from locution.errors import UserError
+from locution.errors import LocutionError, UserError
 from locution.recipe import resolve
 from locution.studies import trials as told
 from locution.studies.search import Sampler
@@ -96,6 +96,15 @@ def test_what_became_of_a_trial_is_said_and_how_long_it_took(tmp_path: Path) -> 
         assert found.state == ("failed" if says else "done")
         assert found.seconds > 0
         assert said.endswith(found.why)
+
+
+def test_a_quiet_tuning_is_quiet_of_trials_that_fail_too(capfd: pytest.CaptureFixture[str]) -> None:
+    for quiet, says in ((True, ""), (False, "trial 0 failed: the loss became")):
+        with pytest.raises(LocutionError, match="no trial came to its end"):
+            tune("line", "steps=40", "optimizer.lr=log:1e6:1e8", trials=1, by="mse", out=str(quiet), quiet=quiet)
+        said = "".join(capfd.readouterr())
+        assert says in said
+        assert bool(said) == bool(says)
 
 
 def test_a_figure_that_there_is_not_ends_the_trial_with_the_search(tmp_path: Path) -> None:
