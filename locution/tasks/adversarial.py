@@ -104,7 +104,7 @@ class AdversarialTraining(WeightsKept):
             return made(model, count, seed, label=classes_wanted(None, names, count) if names else None)
 
         asked = classes_wanted(None, names, JUDGED) if names else None
-        judged(results, model, recipe.part("data"), job.data, make, asked)
+        judged(results, model, recipe.part("data"), job.data, make, asked, mend(recipe))
         return results
 
     def sample(self, recipe: Recipe, folder: Path, count: int, seed: int, wishes: GANSampling) -> Samples:
@@ -135,6 +135,17 @@ def check_held(data: Dataset) -> None:
     if len(data.inputs) == 3 and len(held) < LEAST:
         allowed = f"{LEAST} or more: more pictures, or a larger data.test"
         raise UserError(f"{len(held)} pictures are there to judge by; allowed: {allowed}.")
+
+
+def mend(recipe: Recipe) -> str:
+    """Say what may help against a collapse: the loss that is known to, or else patience.
+
+    >>> from locution.recipe import resolve
+    >>> mend(resolve("ring/plain")), mend(resolve("ring"))
+    ('Try objective.name=wasserstein_gan.', 'Try more steps.')
+    """
+    wasserstein = recipe.objective.get("name") == "wasserstein_gan"
+    return "Try more steps." if wasserstein else "Try objective.name=wasserstein_gan."
 
 
 def with_classes(data: Dataset) -> Dataset:
