@@ -95,6 +95,8 @@ def chosen(model: nn.Module, layers: Patterns = "*", train: Patterns | None = No
     """
     there = [name for name, layer in model.named_modules() if adaptable(layer)]
     patterns = [layers] if isinstance(layers, str) else list(layers)
+    if not there:
+        raise UserError("lora came upon a model without linear layers and convolutions; allowed: one that has some.")
     for pattern in patterns:
         if not any(lies_in(name, pattern) for name in there):
             raise unknown("layer for lora.layers", pattern, there)

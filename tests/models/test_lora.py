@@ -323,3 +323,8 @@ def test_a_layer_shows_the_frozen_weight() -> None:
     layer = LoRA(nn.Linear(2, 2), rank=1)
     assert layer.weight is layer.base.weight
     assert layer.bias is layer.base.bias
+
+
+def test_a_model_without_layers_to_adapt_is_said_to_have_none() -> None:
+    with pytest.raises(UserError, match="lora came upon a model without linear layers and convolutions; allowed: "):
+        LoRAMethod().model(nn.Sequential(nn.Embedding(3, 2), nn.Flatten()), Plan())
