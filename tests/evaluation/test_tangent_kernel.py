@@ -52,6 +52,33 @@ def networks() -> dict[str, nn.Module]:
     }
 
 
+def by_hand(net: nn.Module, inputs: Tensor) -> Tensor:
+    """Each entry by its definition: the product of the gradients of two answers by all weights that train."""
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    slopes = [
+        [torch.cat([part.flatten() for part in torch.autograd.grad(said, weights, retain_graph=True)]) for said in row]
+        for row in net(inputs)
+    ]
+    return torch.tensor(
+        [[[[float(a @ b) for b in other] for a in one] for other in slopes] for one in slopes], dtype=torch.float64
+    )  # (N, N, O, O)
+
+
+def test_the_kernel_is_the_product_of_gradients_of_what_trains() -> None:
+    torch.manual_seed(0)
+    perceptron = MLP([4, 5, 2]).double()
+    pictures = ConvNetModel(widths=(3,), norm="none").build((1, 4, 4), 2).double()
+    for net, x in ((perceptron, normal(3, 4)), (pictures, normal(3, 1, 4, 4))):
+        whole = by_hand(net, x)
+        for compute in (tangent_kernel, jacobian_kernel):
+            torch.testing.assert_close(compute(net, x), whole)
+        next(net.parameters()).requires_grad_(False)
+        left = by_hand(net, x)
+        assert float((whole - left).abs().max()) > 0.01
+        for compute in (tangent_kernel, jacobian_kernel):
+            torch.testing.assert_close(compute(net, x), left)
+
+
 @pytest.mark.parametrize("name", list(networks()))
 def test_the_contraction_is_the_product_of_whole_jacobians(name: str) -> None:
     net = networks()[name].double().eval()
