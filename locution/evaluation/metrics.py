@@ -119,6 +119,18 @@ def mse(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     return bootstrap((_distances(outputs, targets) ** 2).mean(1), seed=seed)
 
 
+def rmse(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
+    """The root mean squared error is the root of the mean squared error: a typical miss, in the units of the targets.
+
+    >>> rmse(torch.tensor([1.0, 7.0]), torch.tensor([2.0, 0.0]))["value"]  # the root of (1 + 49) / 2
+    5.0
+
+    Reference: T. Chai, R. Draxler, 2014, "Root mean square error (RMSE) or mean absolute error (MAE)?", equation 2.
+    """
+    squared = mse(outputs, targets, seed)
+    return {"value": squared["value"] ** 0.5, "low": squared["low"] ** 0.5, "high": squared["high"] ** 0.5}
+
+
 def mae(outputs: Tensor, targets: Tensor, seed: int = 0) -> Figure:
     """The mean absolute error is the average distance between predictions and targets.
 
@@ -170,6 +182,7 @@ METRICS: dict[str, Metric] = {
     "macro_f1": macro_f1,
     "cross_entropy": cross_entropy,
     "mse": mse,
+    "rmse": rmse,
     "mae": mae,
     "r2": r2,
 }

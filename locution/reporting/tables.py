@@ -19,8 +19,8 @@ def metrics_table(metrics: Sequence[Metric]) -> Table:
     """Put figures into a table, each with the interval that it would vary in."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("95 % interval", no_wrap=True)
     table.add_column("measured on", style="dim", overflow="fold")
     groups: set[str] = set()
     for metric in metrics:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from locution.evaluation.calibration import expected_calibration_error
 from locution.evaluation.intervals import bootstrap
-from locution.evaluation.metrics import confusion, measure
+from locution.evaluation.metrics import accuracy, confusion, measure
 from locution.reporting.results import Confusion, Metric, RunResults, WrongAnswer
 
 BETTER = {"accuracy": "higher", "macro_f1": "higher", "r2": "higher"}
-NAMES = ("accuracy", "macro_f1", "cross_entropy", "calibration_error", "mse", "mae", "r2")
+NAMES = ("accuracy", "macro_f1", "cross_entropy", "calibration_error", "mse", "rmse", "mae", "r2", "commonest")
 LABELS = {
     "cross_entropy": "cross-entropy",
     "macro_f1": "macro F1",
     "calibration_error": "calibration error",
     "mse": "mean squared error",
+    "rmse": "root mean squared error",
     "mae": "mean absolute error",
+    "r2": "R2, the share explained",
+    "commonest": "accuracy, always the commonest class",
 }
+MEAN = "1 is perfect, 0 is what always the mean would get"
+UNEVEN = 1.5  # times an even share: from there on it is worth knowing what the commonest class alone gets
 
 
 def metrics(names: Sequence[str], outputs: Tensor, targets: Tensor, note: str, seed: int) -> list[Metric]:
@@ -96,5 +102,26 @@ def judge_classes(
 
 def judge_values(title: str, outputs: Tensor, targets: Tensor, note: str) -> RunResults:
     """Judge answers that are values: outputs and targets (N, ...)."""
-    names = ["mse", "mae", *(["r2"] if targets.numel() == len(targets) and len(targets) > 1 else [])]
-    return RunResults(title, metrics=metrics(names, outputs, targets, note, 0))
+    names = ["mse", "rmse", "mae", *(["r2"] if targets.numel() == len(targets) and len(targets) > 1 else [])]
+    found = metrics(names, outputs, targets, note, 0)
+    return RunResults(title, metrics=[replace(one, note=MEAN) if one.name == "r2" else one for one in found])
+
+
+def commonest(learnt: Tensor, targets: Tensor, classes: int) -> list[Metric]:
+    """Measure what an answer gets that is always the class most often learnt from: below it nothing has been learnt.
+
+    learnt, targets: (N,), (M,), classes of the examples learnt from and of those to be judged by. Where classes are
+    about as frequent as each other it says little, and is left out.
+
+    >>> [one.value for one in commonest(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 0, 0]), 2)]
+    [0.75]
+    >>> commonest(torch.tensor([0, 1]), torch.tensor([0, 1]), 2)
+    []
+    """
+    counts = torch.bincount(learnt.cpu(), minlength=classes)
+    if int(counts.max()) * classes < UNEVEN * len(learnt):
+        return []
+    always = torch.zeros(len(targets), classes).index_fill_(1, counts.argmax(), 1.0)
+    one, name = accuracy(always, targets), "commonest"
+    note = "what says nothing of an example gets, for comparison"
+    return [Metric(name, one["value"], one["low"], one["high"], LABELS[name], better="higher", note=note)]

@@ -13,6 +13,7 @@ from torch import nn
 
 from locution.data.dataset import Dataset
 from locution.data.own.image_reader import ImageReader
+from locution.data.own.images import ByteBatches
 from locution.data.own.words import TextReader
 from locution.engine import TensorBatches
 from locution.engine.distributed import Group
@@ -23,7 +24,7 @@ from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures
 from locution.tasks.inputs import EXAMPLE, read_input
-from locution.tasks.judge import judge_values
+from locution.tasks.judge import commonest, judge_values
 from locution.tasks.network_pictures import show_network
 from locution.tasks.own_placing import own_embedding
 from locution.tasks.supervised import Supervised, answer
@@ -63,7 +64,7 @@ class OwnFiles:
         if not quiet and Group.current().first:
             for line in (*notes(job), *(f"warning: {line}" for line in data.warnings)):
                 print(line)
-            job.said.extend(data.warnings)
+            job.said.extend((*data.notes, *data.warnings))
         return job
 
     def evaluate(self, recipe: Recipe, job: Job, model: nn.Module, *, quiet: bool = False) -> RunResults:
@@ -72,6 +73,9 @@ class OwnFiles:
         recipe = with_objective(recipe, data.labels)
         judged = self.inner.evaluate if data.labels else in_units
         results = judged(recipe, job, model, quiet=quiet)
+        if data.labels and data.test is not None:
+            learnt: Any = data.train.inner if isinstance(data.train, ByteBatches) else data.train
+            results.metrics += commonest(learnt.targets, data.test.targets, len(data.labels))
         *read, built = notes(job)
         results.data |= {"how they were read": " ".join(read), "model": built.removeprefix("model: ")}
         results.warnings += data.warnings

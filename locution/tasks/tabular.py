@@ -25,7 +25,7 @@ from locution.models.tabular import TabularModel
 from locution.reporting.results import RunResults
 from locution.tasks.abilities import Embedding
 from locution.tasks.figures import check_figures, more_figures
-from locution.tasks.judge import judge_classes, judge_values
+from locution.tasks.judge import commonest, judge_classes, judge_values
 from locution.tasks.leak_watch import LeakWatch
 from locution.tasks.network_pictures import show_network
 from locution.tasks.placing import before_last, placed
@@ -89,6 +89,8 @@ class Tabular:
         note = f"{len(held)} rows: {where}"
         if table.target.labels:
             results = judge_classes(recipe.name, outputs, held.inputs, held.targets, table.target.labels, note)
+            learnt: Any = table.dataset.train
+            results.metrics += commonest(learnt.targets, held.targets, len(table.target.labels))
         else:
             decode = table.target.decode
             results = judge_values(recipe.name, decode(outputs), decode(held.targets), note)

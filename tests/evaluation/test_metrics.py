@@ -43,8 +43,13 @@ def test_figures_of_values_are_scikit_learns(shape: tuple[int, ...]) -> None:
     draw = torch.Generator().manual_seed(0)
     targets = torch.randn(shape, generator=draw)
     outputs = targets + 0.5 * torch.randn(shape, generator=draw)
-    found = measure(["mse", "mae"], outputs, targets)
+    found = measure(["mse", "rmse", "mae"], outputs, targets)
     assert found["mse"]["value"] == pytest.approx(theirs.mean_squared_error(targets, outputs), rel=1e-5)
+    root = theirs.mean_squared_error(targets.flatten(), outputs.flatten()) ** 0.5
+    assert found["rmse"]["value"] == pytest.approx(root, rel=1e-5)
+    assert [found["rmse"][name] ** 2 for name in ("low", "high")] == pytest.approx(
+        [found["mse"][name] for name in ("low", "high")]
+    )
     assert found["mae"]["value"] == pytest.approx(theirs.mean_absolute_error(targets, outputs), rel=1e-5)
     if shape != (50, 3):
         assert measure(["r2"], outputs, targets)["r2"]["value"] == pytest.approx(
@@ -54,7 +59,7 @@ def test_figures_of_values_are_scikit_learns(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", list(METRICS))
 def test_each_has_an_interval_around_its_value(name: str, scores: Tensor, classes: Tensor) -> None:
-    values = name in ("mse", "mae", "r2")
+    values = name in ("mse", "rmse", "mae", "r2")
     pair = (scores[:, :1], scores[:, :1] + scores[:, 1:2]) if values else (scores, classes)
     found = METRICS[name](*pair, 0)
     assert found["low"] < found["value"] < found["high"]

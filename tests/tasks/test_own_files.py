@@ -168,3 +168,12 @@ def test_a_comparison_answers_what_augmentation_is_worth_to_this_user(
     found, where = compare("images", *words, seeds=2, out=tmp_path / "out", quiet=True)
     assert [effect.name for effect in found.effects] == ["flip", "shift"]
     assert where == tmp_path / "out"
+
+
+def test_what_the_commonest_class_alone_would_get_stands_beside_where_classes_are_uneven(tmp_path: Path) -> None:
+    even = train("images", pictures(tmp_path / "even"), tmp_path / "a", "steps=2")
+    assert "commonest" not in even.results["metrics"]
+    for file in sorted((tmp_path / "even" / "dark").iterdir())[6:]:
+        file.unlink()
+    uneven = train("images", tmp_path / "even", tmp_path / "b", "steps=2")
+    assert uneven.results["metrics"]["commonest"]["value"] == 0.75, "three of the four held out are light"
