@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from locution.data.byte_pairs import Tokenizer
 from locution.data.dataset import Dataset, first_batch
+from locution.data.kept_tokens import TOKENIZER as TOKENIZER
+from locution.data.kept_tokens import read_tokenizer as read_tokenizer
 from locution.data.prose import Prose
 from locution.engine import Turn
 from locution.engine.run_folder import write_text
@@ -24,12 +27,10 @@ from locution.tasks.task import Job
 if TYPE_CHECKING:
     from locution.recipe import Recipe
 
-TOKENIZER = "tokenizer.json"
-
 
 def prepared(recipe: Recipe, objective: Any, data: Dataset, *, causal: bool) -> Job:
     """Build a language model for these data, and what watches it; refuse data that are no text, and other models."""
-    text_of(recipe, data)
+    check_start(recipe, text_of(recipe, data).tokenizer)
     model = recipe.part("model").build(data.inputs, data.outputs)
     check(recipe, model, causal=causal)
     with torch.no_grad():
@@ -71,23 +72,40 @@ def keep_tokenizer(recipe: Recipe, folder: Path) -> None:
     write_text(folder / TOKENIZER, json.dumps(kept))
 
 
-def read_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Read a run's tokenizer, and the length of its passages."""
-    place = folder / TOKENIZER
-    if not place.is_file():
-        raise UserError(f"{folder} has no {TOKENIZER}; allowed: a run that was trained to its end.")
+def check_start(recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """Refuse to begin from a model that learnt other tokens: what it knows of each would be said of another."""
+    if not recipe.start or "embedding" in recipe.fresh:
+        return
+    known, mend = tokens_of(recipe.start)
+    if known is not None and known != tokenizer:
+        raise UserError(f"start '{recipe.start}' learnt other tokens than these data have; allowed: {mend}.")
+
+
+def tokens_of(start: str) -> tuple[Tokenizer | None, str]:
+    """Find the tokens of a run, or of a recipe with words behind it, where training begins, and say how to use them.
+
+    None where there are none, or where the run is there no more: what began from it can do without.
+    """
+    from locution.recipe import resolve
+
+    folder = Path(start)
+    if (folder / TOKENIZER).is_file():
+        return read_tokenizer(folder)[0], f"data.tokens={start}"
+    if folder.exists():
+        return None, ""
+    name, *words = shlex.split(start)
     try:
-        kept = json.loads(place.read_text(encoding="utf-8"))
-        return Tokenizer.from_json(kept["tokenizer"]), int(kept["length"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place} cannot be read: {' '.join(str(error).split())}.") from error
+        begun = resolve(name, words)
+    except UserError:
+        return None, ""
+    reader = begun.part("data").load(begun.seed).reader
+    known = reader.tokenizer if isinstance(reader, Prose) else None
+    return known, "the folder of such a run as start, and the same as data.tokens"
 
 
 def check_same(data: Dataset, folder: Path) -> None:
     """Refuse to judge a run by a text that its tokenizer was not learnt from, as of another version of Python."""
     if data.reader.tokenizer != read_tokenizer(folder)[0]:
-        if data.reader.own:
-            raise UserError(f"the text has changed since {folder} learnt from it; allowed: to let it answer as it is.")
         raise UserError(
             f"the text of this Python is another than that of {folder}; allowed: to judge it with the Python "
             "that trained it, or to let it answer as it is."

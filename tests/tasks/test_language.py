@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from locution.tasks.language import Language, Writing
 from locution.tasks.language_baselines import of_bytes
 from locution.tasks.language_judged import by_chapter
 from locution.tasks.masked_language import fill, filled, guessed, with_gaps
-from locution.tasks.tokens_kept import TOKENIZER, read_tokenizer
+from locution.tasks.tokens_kept import TOKENIZER, read_tokenizer, tokens_of
 
 SMALL = ("data.vocabulary=280", "data.length=32", "model.width=16", "model.heads=2", "model.layers=1", "steps=12")
 
@@ -71,6 +73,9 @@ def test_a_causal_run_is_judged_beside_n_grams_with_pictures(causal: Run) -> Non
     ):
         assert title in report
     assert "kernel" in report
+    warmed = re.findall(r"at ([\d.]+)  </span>(.*?)</pre>", report, re.DOTALL)
+    assert [temperature for temperature, _ in warmed] == ["0", "0.5", "0.8", "1", "1.5"]
+    assert len({text for _, text in warmed}) >= 4
 
 
 def test_what_bytes_surprise_by_is_added_up_by_tokens() -> None:
@@ -196,6 +201,36 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> No
     again = resume(tmp_path / "broken", quiet=True)
     one, other = (load_file(run.folder / "model.safetensors") for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_model_goes_on_learning_from_another_text_by_its_own_tokens(causal: Run, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(causal.folder, begun)
+    words = (*SMALL, "data.split=1", "steps=2", "optimizer.lr=0.0001")
+    other = f"start '{begun}' learnt other tokens than these data have; allowed: data.tokens={begun}"
+    with pytest.raises(UserError, match=re.escape(other)):
+        train("texts/causal", *words, f"start={begun}", f"run_dir={tmp_path / 'none'}", quiet=True)
+    with pytest.raises(UserError, match="learnt other tokens than these data have; allowed: the folder of such a run"):
+        train(
+            "texts/causal", *words, f"start=texts/causal {' '.join(SMALL)}", f"run_dir={tmp_path / 'none'}", quiet=True
+        )
+    more = ("data.tokens={}", "start={}", "run_dir={}")
+    places = (begun, begun, tmp_path / "run")
+    run = train("texts/causal", *words, *(one.format(at) for one, at in zip(more, places, strict=True)), quiet=True)
+    assert read_tokenizer(run.folder) == read_tokenizer(causal.folder)
+    before, after = (one.load(one.job()).state_dict() for one in (causal, run))
+    assert all(float((before[name] - after[name]).abs().max()) < 0.01 for name in before)
+    (begun / "model.safetensors").unlink()  # what began from it can do without
+    assert run.evaluate().as_json()["metrics"] == run.results["metrics"]
+    fresh = ("fresh=embedding", f"start={causal.folder}", f"run_dir={tmp_path / 'fresh'}")
+    assert train("texts/causal", *words, *fresh, quiet=True).folder.is_dir()
+
+
+def test_a_start_that_is_gone_or_reads_no_tokens_is_not_asked_for_them(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    for start in (str(tmp_path / "gone"), str(tmp_path / "digits")):
+        assert tokens_of(start) == (None, "")
+    assert tokens_of("digits")[0] is None
 
 
 # Gaps ---------------------------------------------------------------------------------------------------------------
