@@ -106,6 +106,8 @@ def tokens_of(start: str) -> tuple[Tokenizer | None, str]:
 def check_same(data: Dataset, folder: Path) -> None:
     """Refuse to judge a run by a text that its tokenizer was not learnt from, as of another version of Python."""
     if data.reader.tokenizer != read_tokenizer(folder)[0]:
+        if data.reader.own:
+            raise UserError(f"the text has changed since {folder} learnt from it; allowed: to let it answer as it is.")
         raise UserError(
             f"the text of this Python is another than that of {folder}; allowed: to judge it with the Python "
             "that trained it, or to let it answer as it is."
