@@ -71,9 +71,9 @@ def cost(engine: Engine, seconds: float, judged: float, rate: float | None, unit
         unit=unit,
         steps=engine.number or None,
         epochs=engine.epoch,
-        gradient_evaluations=engine.watch.gradients,
-        parameters_trained=trained,
-        parameters_frozen=sum(p.numel() for p in parameters) - trained,
+        gradient_evaluations=engine.watch.gradients or None,
+        parameters_trained=trained if parameters else None,  # an estimator has none
+        parameters_frozen=sum(p.numel() for p in parameters) - trained if parameters else None,
         device=str(engine.device),
     )
 

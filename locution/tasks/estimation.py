@@ -135,19 +135,19 @@ class Estimation:
     def load(self, recipe: Recipe, job: Job, folder: Path) -> nn.Module:
         """Take back what was learnt."""
         estimator = made(recipe)
-        arrays = {name: one.numpy() for name, one in read_weights(folder / ARRAYS).items()}
         try:
             rest = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-            estimator.load_state_dict({**arrays, **rest})
-            estimator.predict(job.data.train[:1])  # what belongs to another learner answers nothing
         except OSError as error:
             raise LocutionError(f"{folder / SETTINGS} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise LocutionError(f"{folder / SETTINGS} is damaged: {error}") from error
+        arrays = {name: one.numpy() for name, one in read_weights(folder / ARRAYS).items()}
+        try:
+            estimator.load_state_dict({**arrays, **rest})
+            estimator.predict(job.data.train[:1])  # what belongs to another learner answers nothing
         except (ValueError, AttributeError, TypeError, IndexError, KeyError) as error:
-            name = recipe.estimator["name"]
-            again = f"train again: locution train {recipe.name}"
-            raise LocutionError(
-                f"{folder} holds nothing that '{name}' has learnt, or it is damaged; {again}"
-            ) from error
+            said = f"{folder} holds nothing that '{recipe.estimator['name']}' has learnt, or it is damaged"
+            raise LocutionError(f"{said}; train again: locution train {recipe.name}") from error
         return Fitted(estimator)
 
     def predict(self, recipe: Recipe, folder: Path, inputs: Sequence[str]) -> list[str]:

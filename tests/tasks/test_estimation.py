@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,8 @@ def test_neighbours_are_judged_as_scikit_learns_are_and_find_with_hnsw_what_is_n
     assert figures["same_as_scikit_learn"]["value"] == 1
     assert figures["recall_of_hnsw"]["low"] >= 0.95
     report = (neighbours.folder / "report.html").read_text()
+    assert "parameters are trained" not in report, "there are none"
+    assert "gradients" not in report
     assert "Queries a second against recall@10" in report
 
 
@@ -72,6 +76,7 @@ def test_a_map_is_judged_and_drawn(laid_out: Run) -> None:
     assert figures["map_accuracy"]["value"] == pytest.approx(np.mean(right), abs=6e-4)
     assert figures["map_accuracy"]["value"] > 0.75
     assert "The map, and the walls between its units" in (laid_out.folder / "report.html").read_text()
+    assert "what most that fall there are" in (laid_out.folder / "report.html").read_text()
     assert (laid_out.folder / "pictures").is_dir()
     assert tuple(task.embed(laid_out.recipe, laid_out.folder, [], "test").vectors.shape) == (270, 2)
 
@@ -104,6 +109,34 @@ def test_the_folder_holds_arrays_and_json_and_nothing_that_runs(which: str, requ
     assert load_file(run.folder / WEIGHTS)
     assert isinstance(json.loads((run.folder / "model.json").read_text()), dict)
     assert not [path for path in run.folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".joblib")]
+
+
+def other_learner(folder: Path, other: Path) -> None:
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(other / name, folder / name)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder, _: (folder / "model.safetensors").write_bytes(b""), "model.safetensors is damaged: "),
+        (lambda folder, _: (folder / "model.safetensors").unlink(), "holds no model.safetensors"),
+        (lambda folder, _: (folder / "model.json").unlink(), "model.json cannot be read: No such file"),
+        (lambda folder, _: (folder / "model.json").write_text("{"), "model.json is damaged: Expecting"),
+        (lambda folder, _: (folder / "model.json").write_text("{}"), "holds nothing that 'self_organising_map' has"),
+        (lambda folder, _: (folder / "model.json").write_text("[1]"), "holds nothing that 'self_organising_map' has"),
+        (other_learner, "holds nothing that 'self_organising_map' has learnt"),
+    ],
+)
+def test_a_damaged_file_or_that_of_another_learner_is_one_line(
+    harm: Callable[[Path, Path], Any], said: str, laid_out: Run, neighbours: Run, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(laid_out.folder, tmp_path / "run")
+    harm(folder, neighbours.folder)
+    with pytest.raises(LocutionError) as refused:
+        Run.open(folder).predict(["test:0"])
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_answers_in_words(neighbours: Run, laid_out: Run) -> None:
