@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Variant:
 def read_words(words: Sequence[str]) -> tuple[list[str], list[Variant]]:
     """Tell what all runs share (key=value) from the variants: +method, +one+another, or one quoted group of words.
 
-    A group may say its name before a colon: "wide: model.width=128 steps=200".
+    A group may say its name before a colon: "wide: model.width=128 steps=200"; a value with spaces stands in quotes.
 
     >>> shared, variants = read_words(["steps=20", "+sam", "+mixup+sam", "hot: optimizer.lr=1.0 +sam.rho=0.1"])
     >>> shared
@@ -61,8 +62,12 @@ def read_words(words: Sequence[str]) -> tuple[list[str], list[Variant]]:
 
 
 def _split(words: str) -> list[str]:
+    try:
+        several = shlex.split(words)
+    except ValueError as error:
+        raise UserError(f"'{words}' cannot be read: {str(error).lower()}; allowed: quotes in pairs.") from error
     found: list[str] = []
-    for word in words.split():
+    for word in several:
         found += METHODS.findall(word) if "=" not in word and word.startswith("+") else [word]
     return found
 

@@ -33,6 +33,10 @@ def test_the_words_of_a_command_line() -> None:
         read_words(["sam"])
     with pytest.raises(UserError, match="came twice"):
         read_words(["+sam", "+sam"])
+    quoted = read_words(["t: +distillation +distillation.teacher='digits epochs=1'"])[1][0]
+    assert quoted.words == ("+distillation", "+distillation.teacher=digits epochs=1")
+    with pytest.raises(UserError, match="cannot be read: no closing quotation; allowed: quotes in pairs"):
+        read_words(["t: +distillation.teacher='digits"])
 
 
 def test_a_change_of_nothing_makes_no_difference(tmp_path: Path) -> None:
@@ -126,3 +130,15 @@ def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert command([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["effects"][0]["name"] == "slow"
     assert command(["compare", "line", "slow"]) == 2
+
+
+def test_variants_that_ask_for_one_teacher_share_it_seed_by_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = "epochs=1 data.limit=64 model.widths=[4]"
+    taught = f"+distillation +distillation.teacher='digits {small}' +distillation.temperature"
+    found, _ = compare("digits", *small.split(), f"cool: {taught}=2", f"warm: {taught}=8", seeds=2, quiet=True)
+    assert {one.name for one in found.effects} == {"cool", "warm"}
+    kept = sorted(folder.name.rpartition("-seed-")[2] for folder in Path("runs/kept").iterdir())
+    assert kept == ["0", "1"], "one teacher a seed, whoever asks for it"
