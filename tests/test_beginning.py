@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 import locution
 from locution import conclusion, runs
 from locution.beginning import Opener
+from locution.config import to_yaml
 from locution.engine import Engine
+from locution.engine.lock import InUse
 from locution.errors import UserError
 from locution.recipe import resolve
 from locution.runs import KEPT, Run, kept_model
@@ -186,6 +188,55 @@ def test_a_run_that_could_not_be_trained_is_tried_again_under_its_own_name(monke
     assert first.parent == KEPT
     assert first.name.startswith("digits-noisy-")
     assert first.name.endswith("-seed-4")
+
+
+def written(folder: str | Path, name: str) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    text = to_yaml(resolve("line").settings()) if name == "recipe.yaml" else "{}"
+    (Path(folder) / name).write_text(text, encoding="utf-8")
+
+
+def test_a_folder_that_another_process_took_a_moment_before_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def train(recipe: str, *words: str, quiet: bool) -> None:
+        asked.append("train")
+        written(words[-1].removeprefix("run_dir="), "recipe.yaml")  # by the other
+        raise UserError("the folder is there already")
+
+    def resume(folder: Path, *, quiet: bool) -> None:
+        asked.append("resume")
+        if len(asked) == 2:
+            raise InUse("the other is at it")
+        written(folder, "results.json")
+
+    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "resume", resume)
+    monkeypatch.setattr("locution.runs.time.sleep", lambda seconds: None)
+    assert runs.kept_run("line", 3, quiet=True).folder.name.endswith("-seed-3")
+    assert asked == ["train", "resume", "resume"]
+    assert capsys.readouterr().out == "", "quiet"
+
+
+def test_one_that_cannot_be_gone_on_with_is_refused_and_not_announced_as_new(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = KEPT / f"line-{resolve('line').digest()}-seed-3"
+    written(folder, "recipe.yaml")
+    asked: list[Path] = []
+
+    def resume(folder: Path, *, quiet: bool) -> None:
+        asked.append(folder)
+        assert len(asked) == 1, "not again without end"
+        raise UserError("it is of another version")
+
+    monkeypatch.setattr(runs, "resume", resume)
+    with pytest.raises(UserError, match="it is of another version"):
+        runs.kept_run("line", 3, quiet=False)
+    assert asked == [folder]
+    assert capsys.readouterr().out == "", "it is gone on with, not trained first"
 
 
 def test_opening_a_model_leaves_the_threads_of_this_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,12 @@ def test_the_kernel_of_wide_networks_is_that_of_infinite_width(depth: int, bias_
         torch.testing.assert_close(infinite_width_kernel(given, None, depth), plain, rtol=1e-5, atol=1e-5)
 
 
+def test_an_example_of_zeros_has_a_kernel_of_zeros_or_of_what_biases_add() -> None:
+    x = torch.cat([torch.zeros(1, 4, dtype=torch.float64), normal(2, 4)])
+    assert infinite_width_kernel(x, depth=2)[0].tolist() == [0.0, 0.0, 0.0]
+    assert bool((infinite_width_kernel(x, depth=2, bias_variance=0.5)[0] > 0).all())
+
+
 def test_of_no_hidden_layer_it_is_the_product_of_the_inputs() -> None:
     x = normal(3, 4)
     torch.testing.assert_close(infinite_width_kernel(x, None, 0, 4.0, 0.5), x @ x.T + 0.5)

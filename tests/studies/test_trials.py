@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from locution.engine.lock import InUse, locked
 from locution.errors import LocutionError, UserError
 from locution.recipe import resolve
 from locution.studies import trials as told
+from locution.studies import tune as tuning
 from locution.studies.search import Sampler
 from locution.studies.space import read_space
 from locution.studies.trials import Asked, Pruned, Pruner, all_trials, carry_on, open_study, run_trial, take_trials
@@ -98,6 +100,20 @@ def test_what_became_of_a_trial_is_said_and_how_long_it_took(tmp_path: Path) -> 
         assert said.endswith(found.why)
 
 
+def test_what_mattered_is_weighed_of_the_trials_that_came_to_a_number(tmp_path: Path) -> None:
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import create_trial
+
+    one = asked(tmp_path, "optimizer.lr=lin:0:1", "optimizer.momentum=lin:0:1")
+    study, range_ = open_study(one), FloatDistribution(0.0, 1.0)
+    points = [(0.1, 0.9, 1.0), (0.3, 0.2, 3.0), (0.9, 0.4, 9.0), (0.7, 0.1, 7.0), (0.5, 0.5, math.inf)]
+    for number, (lr, momentum, value) in enumerate(points):
+        assert (dict(tuning._importance(one)) == {}) == (number < 4), "of fewer than four nothing is said"
+        params = {"optimizer.lr": lr, "optimizer.momentum": momentum}
+        study.add_trial(create_trial(params=params, distributions=dict.fromkeys(params, range_), value=value))
+    assert dict(tuning._importance(one))["optimizer.lr"] > 0.5
+
+
 def test_a_quiet_tuning_is_quiet_of_trials_that_fail_too(capfd: pytest.CaptureFixture[str]) -> None:
     for quiet, says in ((True, ""), (False, "trial 0 failed: the loss became")):
         with pytest.raises(LocutionError, match="no trial came to its end"):
@@ -140,8 +156,10 @@ def test_both_ends_of_a_range_are_tried_before_the_first_trial(words: str) -> No
 
 
 def test_whole_numbers_are_whole_and_the_best_recipe_has_no_folder_of_its_own() -> None:
-    found, folder = tune("line", "run_dir=mine", "steps=int:2:3", by="mse", trials=1, sampler="random", quiet=True)
+    words = ["run_dir=mine", "steps=int:2:3", "log_every=int:1000000:2000000"]  # which 1e+06 would not be
+    found, folder = tune("line", *words, by="mse", trials=1, sampler="random", quiet=True)
     assert found.best.words[0] in ("steps=2", "steps=3")
+    assert 1_000_000 <= int(found.best.words[1].removeprefix("log_every=")) <= 2_000_000
     best = yaml.safe_load((folder / "best.yaml").read_text(encoding="utf-8"))
     assert best.get("run_dir") is None
     assert best["name"] == "line-tuned"
