@@ -100,6 +100,11 @@ def test_an_input_that_is_none_gets_one_line(text: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_of_one_number_nobody_asks_for_commas() -> None:
+    with pytest.raises(UserError, match=r"'x' is no input; allowed: a number, a \.npy, \.csv or \.png file, or test:3"):
+        read_input("x", LineData().load(seed=0))
+
+
 def test_a_numpy_file_with_objects_is_not_unpickled(tmp_path: Path) -> None:
     import numpy as np
 

@@ -49,7 +49,8 @@ def read_input(text: str, data: Dataset) -> Tensor:
         try:
             values = np.array([float(part) for part in text.split(",")], dtype=np.float32)
         except ValueError:
-            allowed = f"{_size(data)} numbers separated by commas, a .npy, .csv or .png file, or test:3"
+            numbers = "a number" if _size(data) == 1 else f"{_size(data)} numbers separated by commas"
+            allowed = f"{numbers}, a .npy, .csv or .png file, or test:3"
             raise UserError(f"'{said}' is no input; allowed: {allowed}.") from None
     with np.errstate(over="ignore"):  # what a float cannot hold becomes infinite, and is refused below
         tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
