@@ -147,6 +147,27 @@ def test_an_example_of_zeros_has_a_kernel_of_zeros_or_of_what_biases_add() -> No
     assert bool((infinite_width_kernel(x, depth=2, bias_variance=0.5)[0] > 0).all())
 
 
+@pytest.mark.parametrize("bias_variance", [0.0, 0.5])
+def test_of_an_example_with_itself_the_recursion_is_one_of_numbers(bias_variance: float) -> None:
+    """Of a ReLU of variance v the mean square is v / 2 and that of the slope 1 / 2."""
+    x = normal(3, 4)
+    forward = tangent = 1.5 * x.square().sum(1) / 4 + bias_variance
+    for _ in range(3):
+        forward = 1.5 * forward / 2 + bias_variance
+        tangent = forward + 1.5 * tangent / 2
+    found = infinite_width_kernel(x, depth=3, weight_variance=1.5, bias_variance=bias_variance).diagonal()
+    torch.testing.assert_close(found, tangent, rtol=1e-6, atol=0)
+
+
+def test_slow_directions_are_learnt_in_the_end_and_those_that_cannot_move_never_are() -> None:
+    train, apart = torch.diag(torch.tensor([1.0, 1e-9])), torch.tensor([[2.0], [-3.0]])
+    torch.testing.assert_close(kernel_prediction(train, train, apart), apart.double(), rtol=1e-6, atol=0)
+    after = kernel_prediction(train, train, apart, time=1e9)  # of the slow one 1 - exp(-1) is done
+    assert after[:, 0].tolist() == pytest.approx([2.0, -3.0 * (1 - math.exp(-1.0))], rel=1e-6)
+    stuck = kernel_prediction(torch.ones(2, 2), torch.tensor([[1.0, 0.3]]), torch.tensor([[1.0], [-1.0]]))
+    assert abs(float(stuck)) < 1e-9
+
+
 def test_of_no_hidden_layer_it_is_the_product_of_the_inputs() -> None:
     x = normal(3, 4)
     torch.testing.assert_close(infinite_width_kernel(x, None, 0, 4.0, 0.5), x @ x.T + 0.5)
