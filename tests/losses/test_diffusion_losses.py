@@ -228,6 +228,8 @@ class Velocity(nn.Module):
 
     def forward(self, scaled: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
         alpha, sigma = self.levels.at((time * len(self.levels)).round().long(), scaled)
+        wide = (alpha.square() + sigma.square()).sqrt()  # 1, where the diffusion preserves the variance
+        alpha, sigma = alpha / wide, sigma / wide
         noise = self.exact(scaled, time)
         data = (scaled - sigma * noise) / alpha
         return self.factor * (alpha * noise - sigma * data)
@@ -245,6 +247,15 @@ def test_the_expected_velocity_has_the_least_loss_and_says_the_expected_noise() 
     torch.testing.assert_close(
         said, objective(Exact(TRUTH, objective.noise).eval(), Batch(POINTS))[0], atol=1e-4, rtol=0
     )
+
+
+def test_a_velocity_says_the_noise_also_where_the_variance_explodes() -> None:
+    objective = ScoreMatching(levels=8)
+    found = []
+    for model in (VelocityDenoiser(Velocity(objective.noise)), Exact(TRUTH, objective.noise)):
+        found.append(objective(model.eval(), Batch(POINTS)))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-4, rtol=0)
 
 
 def test_the_loss_of_a_velocity_is_that_of_its_noise_over_alpha_squared() -> None:

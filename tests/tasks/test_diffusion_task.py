@@ -15,6 +15,7 @@ from locution.data.gaussian_mixture import GaussianMixture, GaussianMixtureData
 from locution.engine import TensorBatches
 from locution.engine.random import generator
 from locution.errors import UserError
+from locution.evaluation.energy_distance import energy_distance
 from locution.models.diffusion import predicted_noise
 from locution.models.noise_levels import NoiseLevels
 from locution.recipe import resolve
@@ -37,6 +38,7 @@ SMALL = {
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge by few examples."""
     monkeypatch.setattr(diffusion_judged, "JUDGED", 40)
+    monkeypatch.setattr(diffusion_judged, "COMPARED", 40)
     monkeypatch.setattr(diffusion_judged, "POINTS", 200)
 
 
@@ -46,6 +48,7 @@ def run(request: Any, tmp_path_factory: Any) -> Run:
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diffusion_judged, "JUDGED", 40)
+        patch.setattr(diffusion_judged, "COMPARED", 40)
         patch.setattr(diffusion_judged, "POINTS", 200)
         return train(*SMALL[request.param], f"run_dir={folder}/run", quiet=True)
 
@@ -271,3 +274,5 @@ def test_ways_back_of_all_lengths_are_compared(few: None) -> None:
     assert list(graph.lines["DDIM"][0]) == pytest.approx([0.699, 1.0, 1.398, 1.699, 2.0], abs=1e-3)
     ways_back(draw, x, x, conditional=False)
     assert seen[-1] == (40, 100, 1.0, {})
+    near = ways_back(draw, x, x + 1, conditional=False).lines["pictures learnt from"][1]
+    assert near == pytest.approx([energy_distance(x + 1, x)] * 2, rel=0.1)
