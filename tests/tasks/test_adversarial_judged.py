@@ -44,12 +44,12 @@ class Copies(nn.Module):
 
 def test_what_is_due_to_each_mode_is_its_share_of_all_that_was_made() -> None:
     results = RunResults("three clouds")
-    judge_modes(results, TRUTH, POINTS, made_points(250, 10, 2, 238))
+    judge_modes(results, TRUTH, POINTS, made_points(250, 10, 2, 238), "Try more.")
     figures = {metric.name: metric.value for metric in results.metrics}
     # of 500 the second is due 245, of which 10 are too few, and the last 10, of which 2 are enough
     assert figures == {"covered_modes": 2.0, "high_quality": 0.524}
     (line,) = results.warnings
-    assert line.startswith("mode collapse: 1 of 3 modes have less than 0.1 of their share of 500 samples: right. ")
+    assert line == "mode collapse: 1 of 3 modes have less than 0.1 of their share of 500 samples: right. Try more."
     (table,) = results.tables
     assert [(name, int(count), round(float(due))) for name, count, due in table.rows] == [
         ("left", 250, 245),
@@ -92,6 +92,9 @@ def test_points_are_matched_with_held_out_ones_and_those_learnt_from_beside() ->
     assert found.note.endswith(f"as many that were learnt from: {float(matching_distance(known, held)):.3f}")
     said = [net.score(some).mean().item() for some in (held, samples)]
     assert results.metrics[1].value == pytest.approx(said[0] - said[1], abs=1e-5)
+    for name, some in (("samples", samples), ("held-out points", held)):
+        _, up = results.graphs[0].lines[name]
+        assert (up[0], up[-1]) == pytest.approx((some.min().item(), some.max().item()))
 
 
 def test_what_was_held_out_is_what_is_judged_by() -> None:
