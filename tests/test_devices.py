@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from locution.engine import Engine, TensorBatches, Turn
+from locution.engine.random import generator
+from locution.evaluation.intervals import bootstrap
+from locution.inference.diffusion import fresh_noise
+from locution.losses.coral import coral_align
+from locution.losses.sinkhorn import sinkhorn, sinkhorn_divergence, transport_plan
+from locution.losses.wasserstein import matching_distance, wasserstein_distance
+from locution.models.noise_levels import NoiseLevels
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -51,6 +59,30 @@ def test_a_model_trains_on_another_device(name: str, problem: Problem) -> None:
         assert all(parameter.device == ELSEWHERE for parameter in there.parameters())
         for key, value in there.state_dict().items():
             close(here[key], value)
+
+
+CLOUDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "wasserstein_distance": lambda x, y: wasserstein_distance(x.flatten(), y[:5].flatten()),
+    "wasserstein_distance, weighed": lambda x, y: wasserstein_distance(x.T, y.T, 2.0, x[:, 0].abs(), y[:, 1].abs()),
+    "matching_distance": matching_distance,
+    "sinkhorn": lambda x, y: sinkhorn(x, y, 0.5),
+    "sinkhorn, weighed": lambda x, y: sinkhorn(x, y, 0.5, x_weights=x[:, 0].abs()),
+    "sinkhorn_divergence": lambda x, y: sinkhorn_divergence(x, y, 0.5),
+    "transport_plan": lambda x, y: transport_plan(x, y, 0.5),
+    "coral": coral_align,
+    "fresh_noise": lambda x, _: fresh_noise(NoiseLevels(x[:3, 0].abs(), x[:3, 1].abs()), 2, 1),
+    "bootstrap": lambda x, _: torch.tensor(list(bootstrap(x[:, 0]).values())),
+}
+
+
+@pytest.mark.parametrize("measure", CLOUDS.values(), ids=CLOUDS)
+def test_what_is_counted_finely_here_is_counted_there_as_well_as_can_be(
+    measure: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    draw = generator(3, "clouds")
+    x, y = (torch.randn(12, 2, generator=draw) for _ in range(2))
+    with another_device():
+        close(measure(x, y), measure(x.to(ELSEWHERE), y.to(ELSEWHERE)))
 
 
 WRONG = {

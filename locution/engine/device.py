@@ -27,3 +27,12 @@ def pick_device(name: str = "auto") -> torch.device:
     if not there[kind]:
         raise UserError(f"device '{name}' is not on this machine; allowed here: auto, cpu.")
     return torch.device(name)
+
+
+def finest(device: torch.device) -> torch.dtype:
+    """Name the finest numbers that a device can count with: of 64 bits, but on MPS, which has them of 32 alone.
+
+    >>> finest(torch.device("cpu")), finest(torch.device("mps"))
+    (torch.float64, torch.float32)
+    """
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -39,10 +39,10 @@ def fresh_noise(levels: NoiseLevels, now: int, then: int, eta: float = 1.0) -> T
 
     Reference: J. Song, C. Meng, S. Ermon, 2021, "Denoising diffusion implicit models", eq. 16.
     """
-    alpha, sigma = levels.alphas.double(), levels.sigmas.double()
+    alpha, sigma = levels.alphas.cpu().double(), levels.sigmas.cpu().double()
     kept = (alpha[now] * sigma[then] / (alpha[then] * sigma[now])).square()
     found = eta * sigma[then] * (1 - kept).clamp(min=0).sqrt()
-    return found.to(levels.sigmas.dtype)
+    return found.to(levels.sigmas)
 
 
 def step_back(

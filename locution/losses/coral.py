@@ -67,10 +67,11 @@ def coral_align(source: Tensor, target: Tensor, regularise: float = 1.0) -> Tens
     """
     require(regularise > 0, "regularise", regularise, "a number above 0, usually 1")
     require(min(len(source), len(target)) >= 2, "examples of a domain", min(len(source), len(target)), "two or more")
-    eye = regularise * torch.eye(source.shape[1], dtype=torch.float64, device=source.device)
-    whiten = power(covariance(source.double()) + eye, -0.5)
-    recolour = power(covariance(target.double()) + eye, 0.5)
-    return (source.double() @ whiten @ recolour).to(source.dtype)  # (N, d)
+    known, asked = source.cpu().double(), target.cpu().double()
+    eye = regularise * torch.eye(source.shape[1], dtype=torch.float64)
+    whiten = power(covariance(known) + eye, -0.5)
+    recolour = power(covariance(asked) + eye, 0.5)
+    return (known @ whiten @ recolour).to(source)  # (N, d)
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:

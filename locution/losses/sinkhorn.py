@@ -8,6 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from locution.engine.device import finest
 from locution.errors import require
 from locution.losses.wasserstein import worst
 
@@ -122,9 +123,8 @@ def sinkhorn(
     check(x, y, epsilon, p, turns)
     a, b = _shares(x_weights, x, "x"), _shares(y_weights, y, "y")
     kind = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
-    cost = costs(
-        x.double(), y.double(), p
-    )  # a cost over a small epsilon asks for more digits than single precision has
+    # a cost over a small epsilon asks for more digits than single precision has
+    cost = costs(x.to(finest(x.device)), y.to(finest(y.device)), p)
     with torch.no_grad():
         given, taken = potentials(cost, a, b, epsilon, tolerance, turns)
     return _value(cost, a, b, given, taken, epsilon).to(kind)
@@ -155,7 +155,7 @@ def transport_plan(
     Reference: G. Peyre, M. Cuturi, 2019, "Computational optimal transport", definition 2.3 (couplings) and eq. 4.12.
     """
     check(x, y, epsilon, p, turns)
-    a, b, cost = _shares(None, x, "x"), _shares(None, y, "y"), costs(x.double(), y.double(), p)
+    a, b, cost = _shares(None, x, "x"), _shares(None, y, "y"), costs(x.to(finest(x.device)), y.to(finest(y.device)), p)
     with torch.no_grad():
         given, taken = potentials(cost, a, b, epsilon, tolerance, turns)
         plan = ((given.unsqueeze(1) + taken - cost) / epsilon).exp() * a.unsqueeze(1) * b
@@ -164,12 +164,13 @@ def transport_plan(
 
 def _shares(weights: Tensor | None, points: Tensor, side: str) -> Tensor:
     if weights is None:
-        return torch.full((len(points),), 1 / len(points), dtype=torch.float64, device=points.device)
+        return torch.full((len(points),), 1 / len(points), dtype=finest(points.device), device=points.device)
     fits = weights.shape == points.shape[:1]
     require(fits, f"shape of the weights of {side}", tuple(weights.shape), f"({len(points)},)")
     fine = bool((weights > 0).all() and weights.isfinite().all())
     require(fine, *worst(weights.detach(), side), "numbers above 0")
-    return weights.double() / weights.double().sum()
+    fine_weights = weights.to(finest(weights.device))
+    return fine_weights / fine_weights.sum()
 
 
 def sinkhorn_divergence(
@@ -190,7 +191,10 @@ def sinkhorn_divergence(
     """
     found = sinkhorn(x, y, epsilon, p, turns=turns, tolerance=tolerance)
     for points in (x, y):
-        a, cost = _shares(None, points, "x"), costs(points.double(), points.double(), p)
+        a, cost = (
+            _shares(None, points, "x"),
+            costs(points.to(finest(points.device)), points.to(finest(points.device)), p),
+        )
         with torch.no_grad():
             price = own_potential(cost, a, epsilon, tolerance, turns)
         found = found - _value(cost, a, a, price, price, epsilon) / 2

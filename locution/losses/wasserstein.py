@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from locution.engine.device import finest
 from locution.errors import require
 
 
@@ -63,16 +64,16 @@ def worst(weights: Tensor, side: str) -> tuple[str, float]:
 
 
 def _heights(weights: Tensor | None, order: Tensor, side: str) -> Tensor:
-    """Add weights up, each after its value in order, to 1 at the end: (..., N), in double precision."""
+    """Add weights up, each after its value in order, to 1 at the end: (..., N), as finely as can be."""
     if weights is None:
         count = order.shape[-1]
-        return torch.arange(1, count + 1, device=order.device).double().div(count).expand(order.shape)
+        return torch.arange(1, count + 1, device=order.device).to(finest(order.device)).div(count).expand(order.shape)
     fits = weights.shape in (order.shape, order.shape[-1:])
     require(fits, f"shape of the weights of {side}", tuple(weights.shape), f"that of its values, {tuple(order.shape)}")
     heavy = weights.detach()
     fine = bool((heavy >= 0).all() and heavy.isfinite().all() and (heavy.sum(-1) > 0).all())
     require(fine, *worst(heavy, side), "numbers from 0, not all 0")
-    heights = weights.expand(order.shape).gather(-1, order).double().cumsum(-1)
+    heights = weights.expand(order.shape).gather(-1, order).to(finest(order.device)).cumsum(-1)
     return heights / heights[..., -1:]
 
 
@@ -147,7 +148,7 @@ def matching_distance(x: Tensor, y: Tensor, p: float = 1.0) -> Tensor:
     require(1 <= p < float("inf"), "p", p, "a number from 1, usually 1 or 2")
     fits = x.dim() == 2 and x.shape == y.shape and len(x) > 0
     require(fits, "shapes of x and y", (tuple(x.shape), tuple(y.shape)), "(N, d) both, one point or more")
-    ways = torch.cdist(x.detach().double(), y.detach().double()).cpu() ** p
+    ways = torch.cdist(x.detach().cpu().double(), y.detach().cpu().double()) ** p
     rows, columns = linear_sum_assignment(ways.numpy())
     return root(ways[rows, columns].mean(), p).to(torch.promote_types(x.dtype, torch.float32))
 

@@ -79,9 +79,9 @@ def jacobian_error(flow: Flow, x: Tensor) -> float:
     """
     import copy
 
-    exact = copy.deepcopy(flow).double().cpu().eval()
+    exact = copy.deepcopy(flow).cpu().double().eval()
     worst = 0.0
-    for row in x.double().cpu():
+    for row in x.cpu().double():
         stated = exact.encode(row[None])[1].detach()
         jacobian = torch.func.jacrev(lambda one: exact.encode(one[None])[0][0])(row)
         found = torch.linalg.slogdet(jacobian.reshape(row.numel(), row.numel())).logabsdet
