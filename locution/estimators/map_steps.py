@@ -12,7 +12,7 @@ BLOCK = 4096  # examples compared with all units at once
 
 
 def nearest_units(rows: Floats, weights: Floats, count: int = 1) -> Units:
-    """Find the units whose weights are closest to each example, the closest first: the best matching units.
+    """The best matching unit of an example is the one whose weights are closest to it; a second one comes next.
 
     rows (N, D), weights (U, D); gives (N, count), count 1 or 2.
 
@@ -34,7 +34,7 @@ def nearest_units(rows: Floats, weights: Floats, count: int = 1) -> Units:
 
 
 def online_step(weights: Floats, row: Floats, places: Floats, radius: float, learning_rate: float) -> Floats:
-    """Show the map one example: the closest unit moves towards it, and its neighbours on the grid with it.
+    """Online training shows a map one example: the closest unit moves towards it, and its neighbours with it.
 
     weights (R, C, D), row (D,), places (R, C, 2); gives the new weights.
 
@@ -52,7 +52,7 @@ def online_step(weights: Floats, row: Floats, places: Floats, radius: float, lea
 
 
 def batch_step(weights: Floats, rows: Floats, places: Floats, radius: float) -> Floats:
-    """Show the map all examples at once: each unit becomes the mean of them all, weighed by how near they fell.
+    """Batch training shows a map all examples at once: each unit becomes their mean, weighed by how near they fell.
 
     weights (R, C, D), rows (N, D), places (R, C, 2); gives the new weights. A unit near which nothing fell stays.
 

@@ -12,7 +12,7 @@ from locution.models.tangent import check_variances
 
 
 def bent(kernel: Tensor, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Say what is left of a covariance behind a ReLU, and of the product of its slopes.
+    """An arc-cosine kernel says how alike a wide layer of ReLUs answers for two inputs, from how alike they came in.
 
     kernel: covariance of two Gaussian numbers (N, M). one (N, 1), other (1, M): their variances. Returns the mean of
     relu(u) relu(v) and of the product of the slopes, each (N, M).

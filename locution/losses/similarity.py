@@ -78,8 +78,9 @@ class _SumsAmong(torch.autograd.Function):
 
 
 def log_sum_exp(queries: Tensor, keys: Tensor, tile: int = TILE) -> tuple[Tensor, Tensor]:
-    """Add up, for each query, e to the power of its score with every key, and for each key with every query, in logs.
+    """A contrastive batch needs bounded memory where the table of all scores is made tile by tile and never held.
 
+    What is added up, in logs, is e to the power of a query's score with every key, and of a key's with every query.
     queries (N, D), keys (M, D); gives (N,) and (M,). The table of N x M scores is never held: a tile of so many rows
     is made, summed and dropped, and made again when the gradient asks for it. So memory grows with the batch and not
     with its square, for one more product of matrices.

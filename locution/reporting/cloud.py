@@ -64,7 +64,9 @@ def cloud(
 
 
 def carried(x: NDArray[Any], y: NDArray[Any], plan: NDArray[Any], names: tuple[str, str], *, alt: str) -> Html:
-    """Draw a transport plan: what is carried from points x (N, 2) to points y (M, 2), by plan (N, M).
+    """The picture of a transport plan has a line from each point to each other that something is carried to.
+
+    Points x (N, 2) to points y (M, 2), by plan (N, M).
 
     Of each point the ways that carry a tenth of it or more are drawn, the stronger the more they carry.
 

@@ -17,8 +17,10 @@ TIMES = 3
 def recall_and_speed(
     points: ArrayLike, queries: ArrayLike, efforts: Mapping[str, Sequence[int]], count: int = 10
 ) -> Graph:
-    """Measure, index by index and effort by effort, the share of the true nearest neighbours that a search finds, and
-    how many queries a second it answers; exact search, which finds them all, stands beside.
+    """The curve of recall against speed shows what a search pays for finding more of the true nearest neighbours.
+
+    Index by index and effort by effort it has the share that is found and how many queries a second are answered; exact
+    search, which finds them all, stands beside.
 
     points (M, D), queries (N, D), efforts: for "hnsw" and "ivf_pq" the efforts to try; count: neighbours asked for.
     Each is timed three times, and the fastest counts: what else a machine does only ever slows it down.

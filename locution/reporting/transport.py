@@ -12,8 +12,7 @@ STEPS = 200
 
 
 def transport(x: Sequence[float], y: Sequence[float], names: tuple[str, str] = ("x", "y")) -> Graph:
-    """Draw two sets of numbers, each in order from its smallest to its largest; the area between the lines is their
-    Wasserstein distance.
+    """The picture of a transport has two sets of numbers in order; the area between is their Wasserstein distance.
 
     x (N,), y (M,); the axis runs over the shares of both, from 0 to 1.
 
