@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +18,10 @@ from locution.engine.random import generator
 from locution.inference.generate import go_on
 from locution.losses.preferences import DPO, RewardLoss
 from locution.models.language_model import LanguageTransformer
+from locution.recipe import resolve
 from locution.tasks import answering, reference
 from locution.tasks.answering import GOES_ON, answers
+from locution.tasks.preference import PreferenceTask
 from locution.tasks.preference_judged import by_kinds, figures, side_by_side, spread, surprises
 from locution.tasks.reference import Reference, judged
 
@@ -121,21 +124,33 @@ def test_the_curve_of_training_is_that_of_the_pairs_to_tune_on_measured_from_the
     assert found["preferred"] == pytest.approx(float((ahead > 0).float().mean()))
 
 
-def test_each_question_is_answered_behind_an_end_by_draws_of_its_own() -> None:
+def test_each_question_is_answered_behind_an_end_by_draws_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    some, tokenizer = data(), Tokenizer([])
+    some, tokenizer, asked = data(), Tokenizer([]), []
     model: Any = LanguageTransformer(len(tokenizer), context=32, width=16, layers=1, heads=2).eval()
-    with torch.no_grad():
-        model.embedding.weight *= 10  # so that it is sure of something, and what stands before the question matters
+
+    def noted(model: Any, tokens: list[int], *rest: Any, **settings: Any) -> list[int]:
+        asked.append(tokens)
+        return go_on(model, tokens, *rest, **settings)
+
+    monkeypatch.setattr(answering, "go_on", noted)
     found = answers(model, some)
     assert not torch.equal(found[1], found[2])  # the same question twice
     for row, text in enumerate(some.train.asked.begins):  # type: ignore[attr-defined]
-        told = go_on(
-            model,
-            [END, *tokenizer.encode(text)],
-            6,
-            generator(0, "answers", row),
-            temperature=answering.TEMPERATURE,
-        )
+        assert asked[row] == [END, *tokenizer.encode(text)]  # as every question began in training
+        draw = generator(0, "answers", row)
+        told = go_on(model, asked[row], 6, draw, temperature=answering.TEMPERATURE)
         padded = [*told, *[END] * (6 - len(told)), GOES_ON if len(told) == 6 else END]
         assert found[row].tolist() == padded
+
+
+def test_a_text_is_judged_behind_an_end_where_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(nn.Module):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return (tokens + 1).cumsum(1).float()
+
+    task, tokenizer = PreferenceTask(), Tokenizer([])
+    monkeypatch.setattr(task, "opened", lambda *_: (Counting(), tokenizer))
+    texts = ["ab", "c"]
+    sums = [sum(token + 1 for token in [END, *tokenizer.encode(text)]) for text in texts]
+    assert task.predict(resolve("texts/reward"), Path(), texts) == [f"{one:.3f}" for one in sums]
