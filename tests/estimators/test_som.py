@@ -114,6 +114,10 @@ def test_the_plane_follows_the_two_directions_of_most_spread() -> None:
     right, down = laid[1, 8] - laid[1, 0], laid[2, 4] - laid[0, 4]
     np.testing.assert_allclose(np.abs(right), [0, 10, 0], atol=0.3)  # two standard deviations from end to end
     np.testing.assert_allclose(np.abs(down), [0, 0, 4], atol=0.3)
+    for seed in range(12):  # a direction is signed by its largest number, whatever the decomposition says
+        laid = plane(np.random.default_rng(seed).normal(size=(30, 4)), lattice(3, 9, "rectangular"))
+        for way in (laid[1, 8] - laid[1, 0], laid[2, 4] - laid[0, 4]):
+            assert way[np.abs(way).argmax()] > 0
     few = rows[:2] - rows[:2].mean(0)  # fewer examples than features
     assert np.isfinite(plane(few, lattice(3, 9, "rectangular"))).all()
 
@@ -151,6 +155,59 @@ def test_neither_scale_nor_place_of_the_data_changes_the_map() -> None:
     one, other = SelfOrganisingMap().fit(rows), SelfOrganisingMap().fit(rows * 1e-3 + 1e4)
     assert np.array_equal(one.predict(rows), other.predict(rows * 1e-3 + 1e4))
     assert other.quantisation_error_ == pytest.approx(one.quantisation_error_ * 1e-3, rel=1e-3)
+
+
+def test_data_of_any_size_are_mapped() -> None:
+    """Squares of these are beyond single precision, which the steps are taken in."""
+    rows = problem(count=40)[1]
+    plain, huge = (SelfOrganisingMap(rows=3, columns=3, epochs=5).fit(rows * size) for size in (1.0, 1e25))
+    assert np.array_equal(plain.predict(rows), huge.predict(rows * 1e25))
+    np.testing.assert_allclose(huge.weights_ / 1e25, plain.weights_, atol=1e-4)
+
+
+def test_without_a_radius_it_begins_at_a_quarter_of_the_longer_side() -> None:
+    rows = problem()[1]
+    for shape in ({"rows": 8, "columns": 2}, {"rows": 2, "columns": 8}):
+        found, said = (SelfOrganisingMap(epochs=2, radius=radius, **shape).fit(rows) for radius in (0.0, 2.0))
+        assert np.array_equal(found.weights_, said.weights_)
+
+
+def test_a_map_of_one_row_is_a_line_and_of_one_unit_the_mean() -> None:
+    rows = problem()[1]
+    line = SelfOrganisingMap(rows=1, columns=6, epochs=10).fit(rows)
+    assert np.isfinite(line.weights_).all()
+    assert line.topographic_error_ < 0.5
+    one = SelfOrganisingMap(rows=1, columns=1, epochs=2).fit(rows)
+    np.testing.assert_allclose(one.weights_[0, 0], rows.mean(0), atol=1e-5)
+    assert one.topographic_error_ == 0.0
+
+
+def test_a_start_from_examples_takes_each_once_and_another_seed_others() -> None:
+    rows, places = problem()[1], lattice(4, 5, "rectangular")
+    first, again, other = (
+        SelfOrganisingMap(rows=4, columns=5, start="examples", random_state=seed)._begin(rows, places)
+        for seed in (0, 0, 1)
+    )
+    assert first.shape == (4, 5, 3)
+    assert len({tuple(unit) for unit in first.reshape(20, 3).tolist()}) == 20
+    assert {tuple(unit) for unit in first.reshape(20, 3).tolist()} <= {tuple(row) for row in rows.tolist()}
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_examples_come_in_another_order_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, came = problem(count=20)[1], list[tuple[float, ...]]()
+
+    def noted(weights: Floats, row: Floats, *rest: Any) -> Floats:
+        came.append(tuple(row.tolist()))
+        return online_step(weights, row, *rest)
+
+    monkeypatch.setattr("locution.estimators.som.online_step", noted)
+    SelfOrganisingMap(rows=2, columns=2, training="online", epochs=2).fit(rows)
+    assert len(came) == 40
+    assert len(set(came[:20])) == 20
+    assert set(came[:20]) == set(came[20:])
+    assert came[:20] != came[20:]
 
 
 def test_the_radius_falls_from_first_to_last() -> None:
