@@ -160,3 +160,4 @@ def test_what_a_digest_leaves_out_is_what_trains_nothing() -> None:
         assert digest(same) == digest(), same
     for other in ("epochs=3", "start=a", "fresh=a", "figures=[sharpness]", "accumulate=2"):
         assert digest(other) != digest(), other
+    assert digest("+sam", "+clipping") == digest("+clipping", "+sam") != digest("+sam"), "the order says nothing"
