@@ -257,6 +257,22 @@ def test_opening_a_model_leaves_the_threads_of_this_run_alone(monkeypatch: pytes
         torch.set_num_threads(before)
 
 
+def test_a_folder_that_bears_a_recipes_name_and_is_no_run_stands_in_nobodys_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, int, bool]] = []
+
+    def trained(where: str, seed: int, quiet: bool) -> Run:
+        asked.append((where, seed, quiet))
+        raise UserError("asked for by its recipe")
+
+    Path("digits").mkdir()
+    monkeypatch.setattr(runs, "kept_run", trained)
+    with pytest.raises(UserError, match="asked for by its recipe"):
+        kept_model("digits", seed=3, quiet=True)
+    assert asked == [("digits", 3, True)]
+
+
 def test_a_method_opens_models_of_the_runs_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
 

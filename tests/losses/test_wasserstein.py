@@ -140,8 +140,8 @@ def test_the_finer_of_both_kinds_is_what_comes_out(p: float) -> None:
 def test_a_spread_that_rounding_has_taken_below_nothing_counts_as_none() -> None:
     flat, flatter = torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([1.0, -1e-7]))
     mean, other = torch.zeros(2), torch.tensor([3.0, 4.0])
-    for one, two in ((flat, flatter), (flatter, flat), (flatter, torch.diag(torch.tensor([1.0, 1.0])))):
-        expected = 25.0 + float(two[1, 1] > 0.5)
+    for one, two in ((flat, flatter), (flatter, flat), (flatter, torch.eye(2)), (torch.eye(2), flatter)):
+        expected = 25.0 + float((two[1, 1] > 0.5) != (one[1, 1] > 0.5))
         assert gaussian_wasserstein(mean, one, other, two).item() == pytest.approx(expected**0.5, abs=1e-5)
     assert gaussian_wasserstein(mean, flatter, mean, flatter).item() == 0.0
 
