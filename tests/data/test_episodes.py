@@ -108,6 +108,17 @@ def test_an_epoch_goes_so_often_through_what_was_tried_in_another_order_each_tim
     assert not any(tensor.requires_grad for batch in batches for tensor in (batch.inputs, batch.targets["before"]))
 
 
+def test_every_pass_of_every_epoch_has_an_order_of_its_own(actor: ActorCritic) -> None:
+    source, orders = small(actor), []
+    for number in range(2):
+        batches = list(source.epoch(number, seed=0))
+        tried = source.batch.inputs
+        for part in (batches[:4], batches[4:]):
+            seen = torch.cat([batch.inputs for batch in part])
+            orders.append(tuple((seen[:, None] == tried).all(2).int().argmax(1).tolist()))
+    assert len(set(orders)) == 4
+
+
 @pytest.mark.parametrize("skip", [1, 4, 6])
 def test_an_epoch_goes_on_from_what_was_kept_though_the_model_has_moved(actor: ActorCritic, skip: int) -> None:
     source = small(actor)
