@@ -8,7 +8,7 @@ import pytest
 
 from locution import config
 from locution.errors import UserError
-from locution.recipe import resolve
+from locution.recipe import from_settings, resolve
 
 
 def test_override_reaches_the_recipe() -> None:
@@ -150,6 +150,27 @@ def test_a_value_with_blanks_in_it_is_one_text(word: str, text: str) -> None:
 def test_blanks_around_a_value_make_no_text_of_it() -> None:
     assert config.compose("line", ["steps= 3 "])["steps"] == 3
     assert config.compose("line", ["data={name: line}"])["data"]["name"] == "line"
+
+
+def test_what_is_written_down_of_a_recipe_is_what_it_says_and_makes_it_again() -> None:
+    recipe = resolve("line", ["seed=0", "+clipping"])
+    settings = recipe.settings()
+    assert {"name", "task", "data", "seed", "methods"} <= settings.keys()
+    assert not settings.keys() & {"start", "epochs", "run_dir", "figures"}, "nothing that was left open"
+    assert from_settings(settings) == recipe
+
+
+def test_epochs_and_steps_each_take_the_others_place_and_both_are_refused_as_they_were_said() -> None:
+    def length(recipe: str, *words: str) -> tuple[int | None, int | None]:
+        found = resolve(recipe, words)
+        return found.epochs, found.steps
+
+    own = resolve("digits").epochs
+    assert length("digits") == (own, None)
+    assert length("digits", "steps=5") == (None, 5)
+    assert length("line", "epochs=2") == (2, None)
+    with pytest.raises(UserError, match="epochs is 2 and steps is 5; allowed: one of the two"):
+        length("digits", "epochs=2", "steps=5")
 
 
 def test_what_a_digest_leaves_out_is_what_trains_nothing() -> None:
