@@ -111,10 +111,13 @@ def judge(case: Case, trained: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_pictures(recipe: str, titles: Sequence[str], folder: Path, place: Path) -> None:
-    """Copy the pictures that a page shows, the first if none is named; those of an earlier run go."""
+    """Copy the pictures that a page shows, the first if none is named; those of an earlier run go.
+
+    A recipe that was changed for comparison shows only what is named.
+    """
     name = recipe_name(recipe)
     made = {path.stem: path for path in sorted((folder / "pictures").glob("*"))}
-    wanted = [file_name(title) for title in titles] or list(made)[:1]
+    wanted = [file_name(title) for title in titles] or list(made)[: " " not in recipe]
     for old in place.glob(f"{name}--*"):
         old.unlink()
     place.mkdir(parents=True, exist_ok=True)

@@ -61,3 +61,5 @@ def test_the_pictures_that_are_named_are_kept_and_old_ones_go(
     assert "no picture 'none'" in capsys.readouterr().err
     keep_pictures("digits/some", [], tmp_path / "run", place)
     assert [path.name for path in place.iterdir()] == ["digits-some--a-map.svg"]
+    keep_pictures("digits/some model.width=3", [], tmp_path / "run", place)
+    assert [path.name for path in place.iterdir()] == ["digits-some--a-map.svg"]
