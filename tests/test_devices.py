@@ -1,4 +1,4 @@
-"""Models train and answer on another device than the processor: no tensor is made on the wrong one."""
+"""Models and recipes train, answer and are judged on another device: no tensor is made on the wrong one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from locution.losses.coral import coral_align
 from locution.losses.sinkhorn import sinkhorn, sinkhorn_divergence, transport_plan
 from locution.losses.wasserstein import matching_distance, wasserstein_distance
 from locution.models.noise_levels import NoiseLevels
+from locution.runs import train
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -59,6 +61,46 @@ def test_a_model_trains_on_another_device(name: str, problem: Problem) -> None:
         assert all(parameter.device == ELSEWHERE for parameter in there.parameters())
         for key, value in there.state_dict().items():
             close(here[key], value)
+
+
+RECIPES = {
+    "adding": [],
+    "bayesian": [],
+    "cartpole": [],
+    "copying": [],
+    "digits/autoencoder": [],
+    "digits/clip": [],
+    "digits/convnet": [],
+    "digits/deep": ["model.layers=8"],
+    "digits/experts": [],
+    "digits/spiking": [],
+    "digits/transformer": [],
+    "digits/turned": [],
+    "digits/vae": [],
+    "mixture/flow": [],
+    "ring": [],
+    "sinusoids": [],
+    "sprites": [],
+    "table": [],
+    "tangent": [],
+    "two_moons": [],
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_and_is_judged_on_another_device(recipe: str, tmp_path: Path) -> None:
+    def run(where: str) -> dict[str, Any]:
+        metrics: dict[str, Any] = train(
+            recipe, *RECIPES[recipe], "steps=2", f"run_dir={tmp_path / where}", quiet=True
+        ).results["metrics"]
+        return metrics
+
+    here = run("here")
+    with another_device():
+        there = run("there")
+    assert there.keys() == here.keys()
+    for name, metric in here.items():
+        assert there[name]["value"] == pytest.approx(metric["value"], rel=1e-3, abs=1e-5), name
 
 
 CLOUDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -117,7 +117,7 @@ def judge_points(results: RunResults, model: GAN, part: Any, held: Tensor, known
     results.metrics.append(Metric("wasserstein", far, label=label, better="lower", note=note))
     with torch.no_grad():
         device = next(model.parameters()).device
-        real, fake = (model.score(some.to(device)).double().mean() for some in (held, make(len(held), 0)))
+        real, fake = (model.score(some.to(device)).cpu().double().mean() for some in (held, make(len(held), 0)))
     said = "mean score of held-out points less that of samples"
     results.metrics.append(Metric("critic_gap", float(real - fake), label="what the critic still sees", note=said))
     many = make(JUDGED, 0)
