@@ -278,6 +278,29 @@ def test_what_does_not_fit_is_one_line() -> None:
         model(torch.zeros(8, dtype=torch.int64))
 
 
+def test_a_tokens_vector_learns_from_what_is_read_and_from_what_is_said() -> None:
+    torch.manual_seed(0)
+    model = LanguageTransformer(30, 9, 16, layers=1, heads=2)
+    tokens, came = torch.tensor([[1, 2, 3]]), list[Tensor]()
+    hook = model.blocks.register_forward_hook(lambda _, given, said: came.append(said))
+    scores = model(tokens)
+    hook.remove()
+    assert apart(scores, came[0] @ model.embedding.weight.T) < CLOSE
+    scores[..., 7].sum().backward()
+    slope = model.embedding.weight.grad
+    assert slope is not None
+    assert apart(slope[7], came[0].sum((0, 1))) < CLOSE, "token 7 was said and not read"
+    assert set(slope.abs().sum(1).nonzero().flatten().tolist()) == {1, 2, 3, 7}
+
+
+def test_what_lies_in_the_cache_counts_as_part_of_the_text() -> None:
+    model = LanguageTransformer(30, 4, 16, layers=1, heads=2).eval()
+    cache = model.cache()
+    model(torch.tensor([[1, 2, 3]]), cache=cache)
+    with pytest.raises(UserError, match="a text of 5 tokens came; allowed: up to 4, the model's context"):
+        model(torch.tensor([[4, 5]]), cache=cache)
+
+
 def test_a_language_model_is_built_as_its_settings_say() -> None:
     settings = LanguageModel(
         causal=False, width=8, layers=3, heads=4, context=20, positions="learned", dropout=0.25, vocabulary=50
