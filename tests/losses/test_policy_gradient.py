@@ -125,7 +125,7 @@ def tried(count: int = 6) -> Batch:
     return Batch(torch.randn(count, 4, generator=draw), targets)
 
 
-@pytest.mark.parametrize("clip", [0.0, 0.2])
+@pytest.mark.parametrize("clip", [0.0, 0.05, 0.2])
 def test_the_objective_is_the_sum_of_its_three_terms(clip: float) -> None:
     model, batch = Linear(), tried()
     (output, loss), of = PolicyGradient(clip, 0.7, 0.03)(model, batch), batch.targets
@@ -134,6 +134,15 @@ def test_the_objective_is_the_sum_of_its_three_terms(clip: float) -> None:
     error = (output["values"] - of["return"]) ** 2
     expected = (acts + 0.7 * error - 0.03 * entropy(output["logits"])).mean()
     torch.testing.assert_close(loss, expected)
+
+
+def test_the_entropy_has_the_gradient_of_a_sum_over_all_actions() -> None:
+    logits = torch.tensor([[0.3, -1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    value = entropy(logits)
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    chances = logits.detach().softmax(-1)
+    assert value.item() == pytest.approx(-float((chances * chances.log()).sum()))
+    torch.testing.assert_close(gradient, -chances * (chances.log() + value.detach()))
 
 
 def test_micro_batches_add_up_to_the_whole() -> None:
