@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from locution.models.mixture_of_experts import (
     mixtures,
     routings,
 )
-from locution.models.routing import biased_gates, top_gates
+from locution.models.routing import Routing, biased_gates, top_gates
 from locution.optimizers.averaging import AveragingMethod
 from locution.optimizers.sam import SAMMethod
 
@@ -163,6 +164,18 @@ def test_routings_say_what_the_forward_pass_does() -> None:
     assert torch.equal(one(x) != 0, routing.dispatch > 0)
     assert routing.dispatch.sum(-1).allclose(torch.ones(7, 3))
     torch.testing.assert_close(routing.probabilities, (x @ one.router.T).softmax(-1))
+
+
+@pytest.mark.parametrize("experts", [1, 2, 3, 8])
+def test_entropy_is_a_share_of_what_an_even_load_has(experts: int) -> None:
+    even, hidden = torch.full((1, 3, experts), 1 / experts), torch.tensor([[True, True, False]])
+    sure = torch.eye(experts)[torch.zeros(1, 3, dtype=torch.int64)]
+    mixed = torch.cat([even[:, :1], sure[:, 1:]], 1)
+    for held, left in ((even, 1.0), (sure, 0.0), (mixed, 0.5)):  # the third place does not count
+        routing = Routing(held, held, hidden)
+        most = left if experts > 1 else 0.0
+        assert routing.entropy().item() == pytest.approx(most * math.log(experts), abs=1e-6)
+        assert routing.entropy_share().item() == pytest.approx(most, abs=1e-6)
 
 
 def test_asking_for_routings_leaves_a_model_as_it_was() -> None:
