@@ -322,5 +322,6 @@ def test_all_modes_of_the_ring_are_covered_on_every_seed(seed: int, tmp_path: Pa
 @pytest.mark.long
 def test_the_plain_loss_leaves_modes_out_and_the_run_says_so(tmp_path: Path) -> None:
     results = train("ring/plain", f"run_dir={tmp_path}/plain", quiet=True).results
-    assert results["metrics"]["covered_modes"]["value"] < 8.0
+    assert results["metrics"]["covered_modes"]["value"] <= 5.0
+    assert results["metrics"]["high_quality"]["value"] > 0.8  # what it makes is real: it is not that it has not learnt
     assert any(line.startswith("mode collapse:") for line in results["warnings"])
