@@ -134,6 +134,9 @@ def test_a_term_shows_and_runs_itself(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["term", "Sharpness-Aware Minimisation"]) == 0
     shown = capsys.readouterr().out
     assert "Foret" in shown
+    assert "sam, a method" in shown
+    assert run(["term", "cross-entropy"]) == 0
+    assert "cross_entropy, an objective" in capsys.readouterr().out
     assert run(["term", "batch", "--run"]) == 0
     assert "lines gave what they promise" in capsys.readouterr().out
 

@@ -98,7 +98,8 @@ def term(name: str, *, run: bool = False) -> None:
 
     entry = Entry(lookup.find(name))
     console, found = Console(), entry.term
-    console.print(Text(found.title, style="bold"), Text(f"  {found.name}, a {found.kind}", style="dim"), sep="")
+    article = "an" if found.kind[0] in "aeiou" else "a"
+    console.print(Text(found.title, style="bold"), Text(f"  {found.name}, {article} {found.kind}", style="dim"), sep="")
     console.print(entry.definition, markup=False, highlight=False)
     for paragraph in entry.paragraphs:
         console.print()
