@@ -27,7 +27,7 @@ def test_a_case_is_run_and_judged_by_its_bar(tmp_path: Path) -> None:
     assert found["processor_seconds"] > 0
     assert "| met |" in written(case, found)
     assert not judge(Case("1", "line", "mse", at_least=0.5), trained)["met"]
-    assert "no figure nothing among mse, mae, r2" in judge(Case("1", "line", "nothing"), trained)["error"]
+    assert "no figure nothing among mse, rmse, mae, r2" in judge(Case("1", "line", "nothing"), trained)["error"]
     failed = judge(case, train("liine", tmp_path / "none"))
     assert "'liine' is no recipe" in failed["error"]
     assert "| failed |" in written(case, failed)
