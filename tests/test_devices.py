@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from locution.engine import Engine, TensorBatches, Turn
 from locution.engine.random import generator
+from locution.errors import UserError
 from locution.evaluation.intervals import bootstrap
 from locution.inference.diffusion import fresh_noise
 from locution.losses.coral import coral_align
@@ -21,11 +23,12 @@ from locution.losses.sinkhorn import sinkhorn, sinkhorn_divergence, transport_pl
 from locution.losses.wasserstein import matching_distance, wasserstein_distance
 from locution.models.noise_levels import NoiseLevels
 from locution.runs import train
+from locution.vocabulary.lookup import part
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from another_device import ELSEWHERE, Elsewhere, another_device
-from models_alone import ROWS, Problem, answer, build, fitting, generic, squares
+from models_alone import ROWS, Problem, answer, build, fitting, generic, outputs_of, settings, squares
 
 CASES = [(name, problem) for name in generic() for problem in fitting(name)]
 each_case = pytest.mark.parametrize(("name", "problem"), CASES, ids=[f"{name}-{one.name}" for name, one in CASES])
@@ -61,6 +64,39 @@ def test_a_model_trains_on_another_device(name: str, problem: Problem) -> None:
         assert all(parameter.device == ELSEWHERE for parameter in there.parameters())
         for key, value in there.state_dict().items():
             close(here[key], value)
+
+
+def other_settings(name: str) -> list[tuple[str, Any]]:
+    """Every other choice of a model's settings: words of those that are listed, and yes where it is no."""
+    kind = part("model", name)
+    hints, found = get_type_hints(kind), []
+    for field in fields(kind):
+        choices = get_args(hints[field.name]) if get_origin(hints[field.name]) is Literal else ()
+        choices = (True, False) if hints[field.name] is bool else choices
+        found += [(field.name, choice) for choice in choices if choice != field.default]
+    return found
+
+
+OTHERS = [(name, *other) for name in generic() for other in other_settings(name)]
+
+
+@pytest.mark.parametrize(("name", "setting", "choice"), OTHERS, ids=["-".join(map(str, one)) for one in OTHERS])
+def test_a_model_of_other_settings_answers_on_another_device(name: str, setting: str, choice: Any) -> None:
+    def built(problem: Problem) -> nn.Module:
+        torch.manual_seed(0)
+        kind = part("model", name)(**settings(part("model", name), problem), **{setting: choice})
+        model: nn.Module = kind.build(problem.shape, outputs_of(name, problem)).eval()
+        return model
+
+    for problem in fitting(name):
+        try:
+            here = answer(built(problem), problem.inputs())
+        except UserError:
+            continue  # a choice that is not for inputs of this kind
+        with another_device():
+            there = answer(built(problem).to(ELSEWHERE), problem.inputs().to(ELSEWHERE))
+            for one, other in zip(here, there, strict=True):
+                close(one, other)
 
 
 RECIPES = {
