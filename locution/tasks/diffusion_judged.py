@@ -90,8 +90,8 @@ def judge_points(
     note = f"to {POINTS} true ones; of as many other true ones: {near:.3f}"
     results.metrics.append(Metric("energy_distance", far, label="energy distance of points", better="lower", note=note))
     sigmas = [float(levels.sigmas[level]) for level in looked]
-    line = {"learnt score": ([float(np.log10(one)) for one in sigmas], [errors[level] for level in looked])}
-    results.graphs.append(Graph("Relative error of the score", line, across="log10 of the noise's deviation"))
+    line = {"learnt score": (sigmas, [errors[level] for level in looked])}
+    results.graphs.append(Graph("Relative error of the score", line, across="the noise's deviation", log="x"))
     low, high = corners(others)
     places = crowd(points, low, high, 60)
     pictures = torch.stack(
@@ -168,10 +168,10 @@ def ways_back(draw: Draw, others: Tensor, learnt: Tensor, conditional: bool) -> 
     lines: dict[str, tuple[list[float], list[float]]] = {}
     for name, eta in (("DDIM", 0.0), ("with fresh noise", 1.0)):
         apart = [energy_distance(draw(count, steps=steps, eta=eta, **wishes), others) for steps in WAYS]
-        lines[name] = ([float(np.log10(steps)) for steps in WAYS], apart)
+        lines[name] = ([float(steps) for steps in WAYS], apart)
     near = energy_distance(learnt[torch.randperm(len(learnt), generator=generator(0, "as many"))[:count]], others)
     across = lines["DDIM"][0]
     lines["pictures learnt from"] = ([across[0], across[-1]], [near, near])
     steps = ", ".join(map(str, WAYS))
     note = f"energy distance of {count} pictures to those held out, in {steps} steps"
-    return Graph("Steps and quality", lines, across="log10 of the steps", note=note)
+    return Graph("Steps and quality", lines, across="steps", up="energy distance", log="x", note=note, marked=True)

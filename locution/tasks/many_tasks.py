@@ -113,7 +113,8 @@ def question(text: str, tasks: int, size: int) -> tuple[int, Tensor]:
     except ValueError:
         values = torch.empty(0)
     if found is None or len(values) != size or not bool(torch.isfinite(values).all()):
-        raise UserError(f"'{text}' is no question; allowed: TASK: X, such as 3: 0.5, with {size} finite numbers.")
+        numbers = "1 finite number" if size == 1 else f"{size} finite numbers"
+        raise UserError(f"'{text}' is no question; allowed: TASK: X, such as 3: 0.5, with {numbers}.")
     task = int(found.group(1))
     if task >= tasks:
         raise UserError(f"there is no task {task}; allowed: 0 to {tasks - 1}.")

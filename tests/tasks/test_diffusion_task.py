@@ -70,6 +70,7 @@ def test_a_run_is_judged_and_has_its_pictures(run: Run) -> None:
     page = (run.folder / "report.html").read_text()
     wanted = ("The plane", "Relative error") if points else ("Drawn with guidance 2", "What guidance does")
     assert all(words in page for words in wanted)
+    assert "log10" not in page, "axes that span powers of ten are logarithmic, in the units of what is measured"
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_others(run: Run) -> None:

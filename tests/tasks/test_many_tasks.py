@@ -43,7 +43,7 @@ def test_a_question_names_its_task(run: Run) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0.5", "'0.5' is no question; allowed: TASK: X, such as 3: 0.5, with 1 finite numbers."),
+        ("0.5", "'0.5' is no question; allowed: TASK: X, such as 3: 0.5, with 1 finite number."),
         ("5: 0.5", "there is no task 5; allowed: 0 to 4."),
         ("1: 0.5,0.5", "is no question"),
         ("1: much", "is no question"),
