@@ -16,7 +16,7 @@ from locution.errors import UserError
 from locution.evaluation.intervals import bootstrap
 from locution.gradients.norms import GradientNorms
 from locution.models.few_shot import FewShot
-from locution.models.shapes import explained
+from locution.models.shapes import explained, shape_of
 from locution.reporting.results import Graph, Metric, RunResults
 from locution.tasks.keeping import WeightsKept
 from locution.tasks.task import Job
@@ -57,7 +57,13 @@ class FewShotTask(WeightsKept):
         if not isinstance(batch.inputs, dict) or "support" not in batch.inputs:
             name = recipe.data.get("name")
             raise UserError(f"data '{name}' holds examples; allowed: data of tasks, such as sinusoids.")
-        model = FewShot(recipe.part("model").build(data.inputs, data.outputs))
+        network: nn.Module = recipe.part("model").build(data.inputs, data.outputs)
+        with explained(network.eval()), torch.no_grad():
+            said = network(torch.zeros(2, *data.inputs))
+        if not isinstance(said, Tensor) or said.shape != (2, data.outputs):
+            what = f"model '{recipe.model.get('name')}' answers two examples with {shape_of(said)}"
+            raise UserError(f"{what}; allowed: {(2, data.outputs)}, as of model mlp.")
+        model = FewShot(network)
         with explained(model.eval()), torch.no_grad():
             model(batch.rows(0, 1).inputs)
         turn = Turn(recipe.part("objective"), recipe.part("optimizer").build)

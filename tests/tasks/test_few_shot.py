@@ -16,6 +16,7 @@ from locution.models.few_shot import FewShot
 from locution.recipe import resolve
 from locution.runs import Run, train
 from locution.tasks.few_shot import RATES, STEPS, FewShotTask, errors, read_task, said, tune
+from locution.tasks.supervised import Supervised
 
 FEW = ("data.test=60", "data.development=30")
 
@@ -63,6 +64,18 @@ def test_pictures_are_asked_about_by_number_only() -> None:
     assert said(torch.eye(4)[task.targets[0]], task) == "60 of 60 right"
     with pytest.raises(UserError, match="allowed: test:3"):
         read_task("0=1 ? 2", data)
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "bayesian_linear", "actor_critic", "boltzmann"])
+def test_a_model_that_answers_with_something_else_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=rf"model '{name}' answers two examples with .*; allowed: \(2, 1\), as of"):
+        FewShotTask().prepare(resolve("sinusoids", [f"model={{name: {name}}}"]), quiet=True)
+
+
+@pytest.mark.parametrize("data", ["sinusoids", "few_shot_digits"])
+def test_tasks_are_no_examples_to_answer_one_by_one(data: str) -> None:
+    with pytest.raises(UserError, match=f"data '{data}' bring .* at once, no examples to answer one by one; allowed"):
+        Supervised().prepare(resolve("digits", [f"data={{name: {data}}}"]), quiet=True)
 
 
 def test_data_without_tasks_are_refused() -> None:
