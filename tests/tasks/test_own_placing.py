@@ -9,7 +9,7 @@ import torch
 
 from locution.recipe import resolve
 from locution.tasks.abilities import Embedding
-from locution.tasks.nearest import nearest
+from locution.tasks.nearest import nearest, side_by_side
 from locution.tasks.own_placing import own_embedding
 
 
@@ -37,3 +37,12 @@ def test_a_text_and_a_word_are_never_their_own_neighbours(place: Any) -> None:
     words = place(part="words")
     (found,) = nearest(place("Statement", part="words"), words, 5)
     assert "statement" not in [one.name for one in found]
+
+
+def test_each_row_of_pictures_begins_with_the_one_that_was_asked_for() -> None:
+    pictures = torch.arange(5.0).view(5, 1, 1).expand(5, 2, 2)
+    among = Embedding(torch.arange(5.0)[:, None] ** 2, list("abcde"), pictures=pictures)
+    asked = Embedding(among.vectors[[3, 1]], ["d", "b"], pictures=pictures[[3, 1]])
+    drawn = side_by_side(asked, among, nearest(asked, among, 2))
+    assert drawn is not None
+    assert torch.as_tensor(drawn.pictures)[:, :, 0, 0].tolist() == [[3, 2, 4], [1, 0, 2]]
