@@ -35,9 +35,8 @@ class SequenceTransformer(nn.Module):
 
     def __init__(self, features: int, outputs: int, blocks: Transformer, reads: Reads = "mean") -> None:
         super().__init__()
-        width = blocks.norm.normalized_shape[0]
-        self.entry, self.blocks, self.reads = nn.Linear(features, width), blocks, reads
-        self.head = fully_connected(width, outputs)
+        self.entry, self.blocks, self.reads = nn.Linear(features, blocks.width), blocks, reads
+        self.head = fully_connected(blocks.width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Read (N, T, F) whole, and answer."""

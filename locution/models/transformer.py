@@ -179,6 +179,7 @@ class Transformer(nn.Module):
         require(fine, "context", context, "a whole number from 1, with learned positions")
         self.positions = nn.Parameter(0.02 * torch.randn(context, width)) if positions == "learned" else None
         self.form: Form = form
+        self.width = width
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width,
