@@ -51,20 +51,21 @@ class Supervised(WeightsKept):
     def prepare(self, recipe: Recipe, *, quiet: bool = False) -> Job:
         """Load the data and build the model."""
         check_figures(recipe.figures)
-        job = self.job(recipe, recipe.part("data").load(recipe.seed), quiet=quiet)
+        data: Dataset = recipe.part("data").load(recipe.seed)
+        one = first_batch(data).rows(0, 1).inputs
+        if not isinstance(one, Tensor):
+            what = f"data '{recipe.data.get('name')}' bring {shape_of(one)} at once, no examples to answer one by one"
+            raise UserError(f"{what}; allowed here: such as digits, or the task of a recipe with these data.")
+        job = self.job(recipe, data, quiet=quiet)
         check_answers(recipe, job)
         job.observers.insert(0, LeakWatch(lambda: dataset_leaks(job.data), quiet))
         return job
 
     def job(self, recipe: Recipe, data: Dataset, *, quiet: bool = False) -> Job:
         """Build the model for these data, and what watches it."""
-        one = first_batch(data).rows(0, 1).inputs
-        if not isinstance(one, Tensor):
-            what = f"data '{recipe.data.get('name')}' bring {shape_of(one)} at once, no examples to answer one by one"
-            raise UserError(f"{what}; allowed here: such as digits, or the task of a recipe with these data.")
         model: nn.Module = recipe.part("model", **data.sizes).build(data.inputs, data.outputs)
         with explained(model.eval()), torch.no_grad():
-            model(one)  # what does not fit is said here, by layer, in one line
+            model(first_batch(data).rows(0, 1).inputs)  # what does not fit is said here, by layer, in one line
         turn = Turn(recipe.part("objective"), recipe.part("optimizer").build)
         scalars = all(parameter.numel() == 1 for parameter in model.parameters())
         observers: list[Any] = [GradientNorms()]
