@@ -62,7 +62,7 @@ def show_network(results: RunResults, recipe: Recipe, model: nn.Module, data: Da
     >>> recipe, results = resolve("digits"), RunResults("digits")
     >>> show_network(results, recipe, ConvNet(1, (4,), 10), recipe.part("data").load(0), torch.rand(9, 1, 8, 8))
     >>> [gallery.title for gallery in results.galleries]
-    ['Filters, as they were learnt', 'What the filters find']
+    ['Filters, as they were learnt', 'What the filters find', 'Edges']
     """
     shown = Shown(recipe, model, data, inputs)
     for draw in PICTURES:

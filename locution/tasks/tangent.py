@@ -155,7 +155,7 @@ def picture(data: Dataset, answers: Tensor, told: tuple[Tensor, Tensor]) -> Grap
 def along(inputs: Tensor) -> Tensor:
     """Say where inputs lie along a line: by their angle where they are places of a plane, else by their first number.
 
-    >>> along(torch.tensor([[0.0, 1.0], [-1.0, 0.0]])) / math.pi
+    >>> along(torch.tensor([[0.0, 1.0], [-1.0, 0.0]])) / torch.pi
     tensor([0.5000, 1.0000])
     """
     flat = inputs.flatten(1)

@@ -51,11 +51,21 @@ def writers(folder: Path) -> list[int]:
     return held
 
 
+def as_in_a_terminal() -> None:
+    """Let Ctrl-C reach a process: where the tests run in a shell's background, what they begin would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begin(folder: Path) -> subprocess.Popen[str]:
     """Begin a long comparison in two processes, and wait until both train."""
     words = [sys.executable, "-m", "locution.cli", "compare", *LONG, str(folder)]
     study = subprocess.Popen(
-        words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        words,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        preexec_fn=as_in_a_terminal,
     )
     assert until(lambda: len(list(folder.rglob("metrics.jsonl"))) >= 2), "two runs train"
     return study
@@ -67,7 +77,10 @@ def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(way: signal.Signa
     busy = writers(tmp_path)
     assert len(busy) == 2
     os.kill(study.pid, way)
-    _, said = study.communicate(timeout=2 * GRACE)  # runs may lawfully take all their grace
+    try:
+        _, said = study.communicate(timeout=2 * GRACE)  # runs may lawfully take all their grace
+    finally:
+        study.kill()  # if it did not end by itself: its runs then notice and stop
     assert until(lambda: not any(Path(f"/proc/{number}").exists() for number in busy)), "none is left behind"
     if way != signal.SIGKILL:
         assert study.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[way]

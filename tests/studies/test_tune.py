@@ -261,6 +261,7 @@ def test_stopped_with_workers_none_stays_behind_and_the_trials_go_on(way: signal
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever began the tests may ignore it
     )
     assert until(lambda: len(list(tmp_path.rglob("metrics.jsonl"))) == 2), "two trials train"
     busy = {int(lock.read_text()) for lock in tmp_path.glob("runs/*/.lock") if lock.read_text().strip()}

@@ -99,6 +99,10 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
         ),
         (
             lambda: Reconstruction().prepare(resolve("digits/categorical_vae", ["model={name: mlp}"])),
+            "has no code that an input is made again from; allowed here: autoencoder",
+        ),
+        (
+            lambda: Reconstruction().prepare(resolve("digits/categorical_vae", ["model={name: autoencoder}"])),
             "a dict of outputs",
         ),
     ):
