@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from locution import config
 from locution.engine.method import Method, ordered
 from locution.errors import UserError, require
 from locution.typed import build
-from locution.vocabulary.lookup import part
+from locution.vocabulary.lookup import names, part
 from locution.vocabulary.suited import check_suited
 
 
@@ -112,7 +112,12 @@ def build_part(kind: str, settings: Mapping[str, Any], where: str) -> Any:
     name = rest.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"{where}.name is {name!r}; allowed: the name of a part of the kind '{kind}'.")
-    return build(part(kind, name), rest, where)
+    made = part(kind, name)
+    if kind == "data" and "path" in rest and "path" not in {one.name for one in fields(made)}:
+        other = f", or data.name={rest['path']}" if rest["path"] in names("data") else ""
+        own = "a recipe for data of one's own, such as table, images, texts (locution recipes)"
+        raise UserError(f"data={rest['path']} came to data '{name}', which read no files; allowed: {own}{other}.")
+    return build(made, rest, where)
 
 
 def resolve(recipe: str, overrides: Sequence[str] = ()) -> Recipe:

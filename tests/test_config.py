@@ -182,3 +182,18 @@ def test_what_a_digest_leaves_out_is_what_trains_nothing() -> None:
     for other in ("epochs=3", "start=a", "fresh=a", "figures=[sharpness]", "accumulate=2"):
         assert digest(other) != digest(), other
     assert digest("+sam", "+clipping") == digest("+clipping", "+sam") != digest("+sam"), "the order says nothing"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "data=two_moons",
+            r"data=two_moons came to data 'digits', which read no files; .*, or data\.name=two_moons\.$",
+        ),
+        ("data=none/such", r"data=none/such came to data 'digits', .* table, images, texts \(locution recipes\)\.$"),
+    ],
+)
+def test_files_for_data_that_read_none_are_refused_with_what_does(word: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        resolve("digits", [word])
